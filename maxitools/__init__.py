@@ -1,0 +1,1 @@
+"""What the two commands share; each module has one job."""
