@@ -1,0 +1,73 @@
+"""Point-spread functions and star fields hold what they are asked for."""
+
+import numpy as np
+import pytest
+
+from training.fields import bright_stars, galaxies, render_stars
+from training.optics import OVERSAMPLING, random_psf
+
+ROUND = {"share": 0.0}
+
+
+@pytest.mark.parametrize("fwhm", [1.3, 2.5, 6.0])
+def test_psf_has_the_fwhm_asked_for(fwhm):
+    psf = random_psf(np.random.default_rng(1), fwhm=fwhm, aberrations=ROUND, ellipticity=0)
+    profile = psf.core[psf.core.shape[0] // 2]
+    half = np.interp(
+        -0.5 * profile.max(), -profile[profile.argmax() :], np.arange(profile.argmax() + 1)
+    )
+    assert 2 * half / OVERSAMPLING == pytest.approx(fwhm, rel=0.08)
+    assert psf.fwhm == pytest.approx(fwhm, rel=0.05)
+    assert psf.core.sum() == pytest.approx(1, abs=1e-4)
+    assert psf.wide.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_defocus_makes_a_donut():
+    rng = np.random.default_rng(3)
+    blurred = {"defocus": 1.0, "share": 0.9}
+    psf = random_psf(rng, fwhm=9, vanes=4, aberrations=blurred, wide=False)
+    middle = psf.core.shape[0] // 2
+    assert psf.core[middle, middle] < 0.8 * psf.core.max()
+
+
+@pytest.mark.parametrize(("vanes", "spikes"), [(3, 6), (4, 4), (6, 6)])
+def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
+    for seed in range(20):
+        psf = random_psf(np.random.default_rng(seed), 3.0, vanes, ROUND, ellipticity=0)
+        angle = np.arange(0, 2 * np.pi, 0.01)
+        middle, radius = psf.wide.shape[0] // 2, 40
+        row = np.round(middle + radius * np.sin(angle)).astype(int)
+        column = np.round(middle + radius * np.cos(angle)).astype(int)
+        ring = psf.wide[row, column] / np.median(psf.wide[row, column]) - 1
+        power = np.abs(np.fft.rfft(ring))
+        if ring.max() > 3:  # strong, regular spikes repeat `spikes` times around the star
+            assert power[1:16].argmax() + 1 in (spikes, 2 * spikes)
+            return
+    pytest.fail("no point-spread function with strong spikes among twenty")
+
+
+def test_stars_keep_their_flux_and_place():
+    psf = random_psf(np.random.default_rng(5), fwhm=2.2, vanes=4, aberrations=ROUND, ellipticity=0)
+    x, y, flux = np.array([200.0, 60.3]), np.array([200.0, 330.0]), np.array([1e6, 2e4])
+    faint = render_stars((400, 400), x, y, flux, psf)
+    assert faint.sum() == pytest.approx(flux.sum(), rel=1e-3)
+    image = render_stars((400, 400), x, y, flux, psf, bright=bright_stars(flux, psf, noise=10))
+    assert image.sum() == pytest.approx(flux.sum(), rel=0.02)
+    assert np.unravel_index(image.argmax(), image.shape) == (200, 200)
+    near = image[325:336, 55:66]
+    assert (near.sum(0) * np.arange(55, 66)).sum() / near.sum() == pytest.approx(60.3, abs=0.2)
+
+
+def test_a_star_beyond_the_edge_shows_its_wings_only():
+    psf = random_psf(np.random.default_rng(6), fwhm=2.0, vanes=4)
+    image = render_stars((100, 100), np.array([-8.0]), np.array([50.0]), np.array([1e7]), psf, [0])
+    assert 0 < image.sum() < 0.5e7
+    assert image[50, 0] > image[50, 99]
+
+
+def test_a_big_galaxy_is_smooth_and_bright():
+    rng = np.random.default_rng(7)
+    psf = random_psf(rng, fwhm=2.0, wide=False)
+    assert not galaxies(rng, (200, 200), psf, noise=5, density=0, big=0).any()
+    image = galaxies(rng, (200, 200), psf, noise=5, density=0, big=1)
+    assert image.max() > 5

@@ -1,0 +1,349 @@
+"""Point-spread functions from telescope optics: pupil, aberrations, seeing, halo.
+
+The optics are monochromatic Fraunhofer images of an aberrated pupil, averaged over a band; seeing,
+jitter and pixels multiply the optical transfer function.  All lengths are native pixels.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import fft
+from scipy.special import gamma, kv
+
+OVERSAMPLING = 3
+
+ABERRATIONS = "defocus", "astigmatism", "coma", "trefoil", "spherical"
+
+
+@dataclass(eq=False)
+class Psf:
+    """A point-spread function, fine in its core and wide in its wings.
+
+    Attributes
+    ----------
+    core : ndarray of float32, shape (n, n)
+        The core on pixels `OVERSAMPLING` times finer than native ones, before integration over a
+        pixel; n is odd, the sum 1.  For all stars and galaxies.
+    wide : ndarray of float32, shape (m, m), or None
+        The same with diffraction spikes and halo, integrated over native pixels; m is odd, the
+        sum 1.  For bright stars.
+    fwhm : float
+        Diameter of the circle with the area above half the maximum, in native pixels.
+    vanes : int
+        Number of the spider's vanes; without any there are no diffraction spikes.
+    """
+
+    core: np.ndarray
+    wide: np.ndarray | None
+    fwhm: float
+    vanes: int
+
+    @cached_property
+    def wings(self):
+        """`wide` without the part that `core` draws, shape (m, m); its sum is under 1."""
+        radius = self.core.shape[0] / 2 / OVERSAMPLING
+        return self.wide * (1 - _taper(_radii(self.wide.shape[0]), radius))
+
+    @cached_property
+    def core_share(self):
+        """Share of a star's light that `core` draws when `wings` draws the rest."""
+        return 1 - float(self.wings.sum())
+
+    @cached_property
+    def native(self):
+        """The core integrated over native pixels and centred on one, odd shape, sum 1."""
+        return self.stamp(0, 0)
+
+    def stamp(self, dx, dy):
+        """Integrate the core over native pixels.
+
+        Parameters
+        ----------
+        dx, dy : int
+            Offset of the star from the centre of the middle pixel, in fine pixels, at most
+            ``OVERSAMPLING // 2`` either way.
+
+        Returns
+        -------
+        ndarray of float32, shape (k, k)
+            k is odd; the sum is 1.
+        """
+        n = self.core.shape[0]
+        half = -(-(n // 2 + 1) // OVERSAMPLING) + 1
+        side = 2 * half + 1
+        fine = np.zeros((side * OVERSAMPLING,) * 2, np.float32)
+        corner = fine.shape[0] // 2 - n // 2
+        fine[corner + dy : corner + dy + n, corner + dx : corner + dx + n] = self.core
+        return fine.reshape(side, OVERSAMPLING, side, OVERSAMPLING).sum((1, 3))
+
+
+def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, wide=True):
+    """Draw a telescope and a night, and make their point-spread function.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    fwhm : float, optional
+        Full width at half maximum of the core in native pixels, 1.2 to 10 by default, mostly 1.5
+        to 5.  It is met within some per cent; where aberrations alone are wider they shrink.
+    vanes : int, optional
+        Number of spider vanes; 0, 3, 4 (most often), 5, 6 or 8 by default.
+    aberrations : dict of str to float, optional
+        Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part of the
+        FWHM that they make up (0 to about 0.95).  Random by default, most often small.
+    ellipticity : float, optional
+        1 - b/a of the seeing disc; small and random by default.
+    wide : bool
+        Make the wide image too, which takes most of the time.
+
+    Returns
+    -------
+    Psf
+    """
+    if fwhm is None:
+        fwhm = float(np.clip(rng.lognormal(np.log(2.8), 0.5), 1.2, 10))
+    if vanes is None:
+        vanes = int(rng.choice([0, 3, 4, 5, 6, 8], p=[0.2, 0.16, 0.4, 0.06, 0.12, 0.06]))
+    if aberrations is None:
+        aberrations = random_aberrations(rng)
+    if ellipticity is None:
+        ellipticity = float(min(rng.exponential(0.03), 0.15))
+    share = aberrations.get("share", 0.0)
+    # With less than a pixel in lambda / D the pupil would not fit the grid of native pixels; a
+    # larger telescope differs in its wings only, which the opacity of the vanes varies instead.
+    airy = max(1.15, fwhm * (rng.uniform(0.08, 0.15) if share > 0.5 else rng.uniform(0.12, 0.45)))
+    pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
+    seeing = _Seeing(rng, ellipticity)
+    band = rng.uniform(0.05, 0.25)
+
+    side = fft.next_fast_len(max(96, int(11 * fwhm * OVERSAMPLING)))
+    for _ in range(5):
+        optics = fft.rfft2(pupil.image(side, OVERSAMPLING, np.linspace(-band, band, 3) / 2))
+        found = _fwhm(optics, side)
+        if found < 0.93 * fwhm:
+            break
+        pupil.shrink(min(0.9 * fwhm / found, 0.9))
+    frequency = _frequencies(side, OVERSAMPLING)
+    width = np.sqrt(max(fwhm**2 - found**2, (0.2 * fwhm) ** 2))
+    for _ in range(3):
+        transfer = optics * seeing.transfer(*frequency, width)
+        found = _fwhm(transfer, side)
+        width = max(width + (fwhm - found) * max(fwhm / width, 1), 0.1 * fwhm)
+    transfer = optics * seeing.transfer(*frequency, width)
+    half = int(4 * fwhm * OVERSAMPLING)
+    core = _centre(fft.irfft2(transfer, s=(side, side)), half)
+    core = np.maximum(core, 0) * _taper(_radii(2 * half + 1), half + 0.5)
+    wide_image = _wide(rng, pupil, seeing, width, fwhm, band) if wide else None
+    return Psf(
+        core=(core / core.sum()).astype(np.float32),
+        wide=wide_image,
+        fwhm=_fwhm(transfer, side),
+        vanes=vanes,
+    )
+
+
+def random_aberrations(rng):
+    """Draw weights of aberrations: none to speak of, one that dominates, or a mixture.
+
+    Returns
+    -------
+    dict of str to float
+        As the argument of `random_psf`.
+    """
+    kind = rng.choice(
+        ["sharp", "defocus", "astigmatism", "coma", "trefoil", "donut", "mixture"],
+        p=[0.5, 0.06, 0.12, 0.1, 0.05, 0.05, 0.12],
+    )
+    weights = {name: rng.normal(0, 0.3) for name in ABERRATIONS}
+    if kind == "sharp":
+        return weights | {"share": rng.uniform(0, 0.3)}
+    if kind == "donut":
+        return {"defocus": 1.0, "coma": rng.normal(0, 0.1), "share": rng.uniform(0.85, 0.95)}
+    if kind != "mixture":
+        weights = {name: weight / 3 for name, weight in weights.items()} | {kind: 1.0}
+    if kind == "astigmatism":
+        # Astigmatism shows as elongation away from the best focus only.
+        weights["defocus"] = rng.choice([-1, 1]) * rng.uniform(0.2, 1.2)
+    return weights | {"share": rng.uniform(0.3, 0.85)}
+
+
+class _Pupil:
+    """An obscured pupil with vanes and a wavefront error, for any sampling of its image."""
+
+    def __init__(self, rng, vanes, aberrations, airy, blur):
+        self.airy = airy
+        self.obscuration = rng.uniform(0.15, 0.5) if vanes or rng.random() < 0.5 else 0.0
+        self.opacity = rng.uniform(0.3, 1)
+        self.vanes = []
+        start = rng.uniform(0, 2 * np.pi)
+        thickness = 10 ** rng.uniform(-2.3, -1.15)
+        # Real spiders are now and then irregular, offset (tangent to the secondary) or curved.
+        spread = rng.choice([0, rng.uniform(0, 0.25)], p=[0.8, 0.2])
+        offset = rng.choice([0, rng.uniform(-0.15, 0.15)], p=[0.8, 0.2])
+        bend = rng.choice([0, rng.uniform(-0.5, 0.5)], p=[0.9, 0.1])
+        for k in range(vanes):
+            angle = start + 2 * np.pi * k / vanes + rng.normal(0, 1) * spread
+            width = thickness * rng.uniform(0.8, 1.25)
+            self.vanes.append((float(angle), width, float(offset), float(bend)))
+        self.turns = {name: rng.uniform(0, 2 * np.pi) for name in ABERRATIONS}
+        self.weights = {name: aberrations.get(name, 0.0) for name in ABERRATIONS}
+        self._scale(blur)
+
+    def _scale(self, blur):
+        """Scale the wavefront so that its geometric spot has this FWHM-equivalent width."""
+        axis = np.linspace(-1, 1, 65)
+        x, y = np.meshgrid(axis, axis)
+        inside = (np.hypot(x, y) < 1) & (np.hypot(x, y) > self.obscuration)
+        slopes = np.gradient(self._wavefront(x, y), axis[1] - axis[0])
+        spot = 2 * self.airy * np.sqrt(np.mean([np.var(s[inside]) for s in slopes]))
+        self.shrink(float(blur / (2.355 * spot)) if spot > 0 else 0.0)
+
+    def shrink(self, factor):
+        """Multiply all aberrations by a factor."""
+        self.weights = {name: weight * factor for name, weight in self.weights.items()}
+
+    def _wavefront(self, x, y):
+        """Wavefront error in waves at pupil coordinates in units of the pupil's radius.
+
+        Zernike polynomials with Noll's normalisation, less their constant and linear terms.
+        """
+        rr = x * x + y * y
+        turned = [
+            (weight * math.cos(turn), weight * math.sin(turn))
+            for weight, turn in zip(self.weights.values(), self.turns.values(), strict=True)
+        ]
+        _, (b, c), (d, e), (f, g), _ = turned
+        return (
+            rr * (3.464 * self.weights["defocus"] - 13.416 * self.weights["spherical"])
+            + 2.449 * (b * (x * x - y * y) + 2 * c * x * y)
+            + 8.485 * rr * (d * x + e * y)
+            + 2.828 * (f * x * (x * x - 3 * y * y) + g * y * (3 * x * x - y * y))
+            + 13.416 * self.weights["spherical"] * rr * rr
+        )
+
+    def image(self, side, oversampling, wavelengths):
+        """Image of a point in a square of this side, centred on [0, 0], sum 1.
+
+        `wavelengths` are relative offsets from the central one.
+        """
+        total = np.zeros((side, side), np.float32)
+        for offset in wavelengths.tolist():
+            # A pupil that outgrew the grid would be cut square.
+            across = min(side / (oversampling * self.airy * (1 + offset)), side - 3)
+            count = 2 * int(across / 2 + 1) + 1
+            x = (np.arange(count, dtype=np.float32) - count // 2) * (2 / across)
+            y = x[:, None]
+            field = np.zeros((side, side), np.complex64)
+            phase = self._wavefront(x, y) * (2 * math.pi / (1 + offset))
+            field.real[:count, :count] = np.cos(phase)
+            field.imag[:count, :count] = np.sin(phase)
+            field[:count, :count] *= self._transmission(x, y, across / 2)
+            field = fft.fft2(field, overwrite_x=True)
+            total += (field.real**2 + field.imag**2) / across**2
+        return total / total.sum()
+
+    def _transmission(self, x, y, scale):
+        """Amplitude passed by the pupil, edges softened over one sample (`scale` per radius)."""
+
+        def inside(distance):
+            return np.clip(distance * scale + 0.5, 0, 1)
+
+        r = np.sqrt(x * x + y * y)
+        passed = inside(1 - r) * (1 - inside(self.obscuration - r))
+        for angle, thickness, offset, bend in self.vanes:
+            c, s = math.cos(angle), math.sin(angle)
+            along = x * c + y * s
+            across = y * c - x * s - offset
+            if bend:
+                across -= bend * along * (along - 1)
+            # The narrower a vane against a sample, the less it takes away.
+            deepest = self.opacity * min(1, 2 * thickness * scale)
+            cut = np.minimum(inside(thickness - np.abs(across)), deepest)
+            passed *= 1 - cut * (along > 0)
+        return passed
+
+
+class _Seeing:
+    """Atmosphere and jitter, as an optical transfer function."""
+
+    def __init__(self, rng, ellipticity):
+        self.kind = rng.choice(["kolmogorov", "moffat", "gaussian"], p=[0.45, 0.4, 0.15])
+        self.beta = rng.uniform(2.2, 5)
+        self.angle = rng.uniform(0, np.pi)
+        self.stretch = (1 - ellipticity) ** -0.5
+
+    def transfer(self, fx, fy, fwhm):
+        """Transfer function at frequencies in cycles per native pixel, for a FWHM in pixels."""
+        c, s = np.cos(self.angle), np.sin(self.angle)
+        f = np.hypot((fx * c + fy * s) * self.stretch, (fy * c - fx * s) / self.stretch)
+        if self.kind == "kolmogorov":  # FWHM = 0.976 lambda / r0 (Fried 1966)
+            return np.exp(-3.44 * (f * fwhm / 0.976) ** (5 / 3))
+        if self.kind == "gaussian":
+            return np.exp(-((np.pi * f * fwhm) ** 2) / (4 * np.log(2)))
+        b = self.beta - 1  # Moffat's transform is a modified Bessel function
+        grid = np.linspace(0, f.max(), 400)
+        k = np.maximum(np.pi * grid * fwhm / np.sqrt(2 ** (1 / self.beta) - 1), 1e-6)
+        return np.interp(f, grid, 2 / gamma(b) * (k / 2) ** b * kv(b, k))
+
+
+def _wide(rng, pupil, seeing, width, fwhm, band):
+    """Spikes, wings and halo on native pixels, odd shape up to 601, sum 1."""
+    half = int(np.clip(75 * fwhm, 120, 300))
+    side = fft.next_fast_len(2 * half + int(4 * fwhm))
+    frequency = _frequencies(side, 1)
+    transfer = fft.rfft2(pupil.image(side, 1, np.linspace(-band, band, 3) / 2))
+    transfer *= seeing.transfer(*frequency, width) * np.sinc(frequency[0]) * np.sinc(frequency[1])
+    image = np.maximum(_centre(fft.irfft2(transfer, s=(side, side)), half), 0)
+    r = _radii(2 * half + 1)
+    if rng.random() < 0.5:
+        halo = (r**2 + (2 * fwhm) ** 2) ** (-rng.uniform(2, 3.4) / 2)
+    else:
+        halo = np.exp(-r / (fwhm * rng.uniform(3, 15)))
+    share = 10 ** rng.uniform(-2.7, -0.9)
+    # A round edge: no star has a square halo.
+    image = ((1 - share) * image / image.sum() + share * halo / halo.sum()) * _taper(r, half)
+    return (image / image.sum()).astype(np.float32)
+
+
+def _frequencies(side, oversampling):
+    """Frequencies (fx, fy) of a real transform, in cycles per native pixel."""
+    fx = fft.rfftfreq(side).astype(np.float32) * oversampling
+    fy = fft.fftfreq(side).astype(np.float32)[:, None] * oversampling
+    return fx, fy
+
+
+def _centre(image, half):
+    """Square of side ``2 * half + 1`` around [0, 0] of a periodic image."""
+    index = np.arange(-half, half + 1)
+    return image[np.ix_(index, index)]
+
+
+def _radii(side):
+    """Distance of each pixel from the middle one of a square of odd side."""
+    axis = np.arange(side, dtype=np.float32) - side // 2
+    return np.hypot(axis, axis[:, None])
+
+
+def _taper(r, radius):
+    """1 inside three quarters of the radius, 0 outside it, smooth between."""
+    return 0.5 + 0.5 * np.cos(np.pi * np.clip(4 * r / radius - 3, 0, 1))
+
+
+def _fwhm(transfer, side):
+    """FWHM in native pixels of the image with this real transform, by area."""
+    zoom = 4 if side < 200 else 2
+    image = fft.irfft2(_padded(transfer, side * zoom), s=(side * zoom,) * 2)
+    area = np.count_nonzero(image > image.max() / 2) / (zoom * OVERSAMPLING) ** 2
+    return float(2 * np.sqrt(area / np.pi))
+
+
+def _padded(transfer, side):
+    """Zero-pad a real transform of an even or odd square to another side."""
+    rows, columns = transfer.shape
+    padded = np.zeros((side, side // 2 + 1), transfer.dtype)
+    top = (rows + 1) // 2
+    padded[:top, :columns] = transfer[:top]
+    padded[top - rows :, :columns] = transfer[top:]
+    return padded
