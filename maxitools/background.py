@@ -1,12 +1,20 @@
 """Sky level and noise of an image, over a grid of meshes."""
 
+from collections import namedtuple
+
 import numpy as np
-from scipy import interpolate, ndimage
+from scipy import interpolate, ndimage, signal
+
+
+ClippedStatistics = namedtuple("ClippedStatistics", "median mean std unclipped_std")
 
 
 def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
     """
-    Median and standard deviation of values, sigma-clipped about the median.
+    Statistics of values, sigma-clipped about the median.
+
+    As `astropy.stats.sigma_clipped_stats` gives them, from one sort: tens of times
+    faster on the thousands of meshes of an image.
 
     Parameters
     ----------
@@ -20,8 +28,9 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
 
     Returns
     -------
-    median, std : float
-        Of the values that are left.
+    ClippedStatistics
+        Median, mean and standard deviation of the values that are left, and the
+        standard deviation of all.
     """
     values = np.sort(pixels, axis=None)
     # Once sorted, what survives is a slice: its moments are differences of cumulative sums.
@@ -30,17 +39,21 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
     sums = np.concatenate(([0.0], np.cumsum(deviations)))
     squares = np.concatenate(([0.0], np.cumsum(deviations * deviations)))
     first, last = 0, values.size
+    unclipped_std = None
     for _ in range(max_iterations):
         n = last - first
         median = 0.5 * (deviations[first + (n - 1) // 2] + deviations[first + n // 2])
         mean = (sums[last] - sums[first]) / n
         std = np.sqrt(max((squares[last] - squares[first]) / n - mean * mean, 0.0))
+        unclipped_std = std if unclipped_std is None else unclipped_std
         limits = np.searchsorted(deviations, (median - n_sigma * std, median + n_sigma * std))
         kept = max(first, limits[0]), max(min(last, limits[1]), first + 1)
         if std == 0 or kept == (first, last):
             break
         first, last = kept
-    return float(offset + median), float(std)
+    return ClippedStatistics(
+        float(offset + median), float(offset + mean), float(std), float(unclipped_std)
+    )
 
 
 def _windows(size, mesh):
@@ -79,7 +92,9 @@ def mesh_grid(image, mesh):
         for j, x in enumerate(x_starts):
             pixels = image[y : y + height, x : x + width]
             blank[i, j] = 2 * np.count_nonzero(pixels) < pixels.size
-            grid[:, i, j] = (0, 0) if blank[i, j] else clipped_statistics(pixels)
+            if not blank[i, j]:
+                statistics = clipped_statistics(pixels)
+                grid[:, i, j] = statistics.median, statistics.std
     if blank.any() and not blank.all():
         nearest = ndimage.distance_transform_edt(blank, return_distances=False, return_indices=True)
         grid = grid[:, nearest[0], nearest[1]]
@@ -87,9 +102,12 @@ def mesh_grid(image, mesh):
     return grid[0], grid[1], centres
 
 
-def interpolate_grid(grid, centres, shape):
+class LinearMap:
     """
-    Bilinear map of a grid over an image; constant beyond the outer centres.
+    Bilinear map of a grid over an image, constant beyond the outer centres.
+
+    Evaluated a few rows at a time: on a regular grid the map is a product of three
+    matrices.
 
     Parameters
     ----------
@@ -98,18 +116,168 @@ def interpolate_grid(grid, centres, shape):
     centres : tuple of two ndarray
         Pixel coordinates of the centres along each axis.
     shape : tuple of int
-        Shape (H, W) of the map.
+        Shape (H, W) of the image.
+    """
+
+    def __init__(self, grid, centres, shape):
+        weights = []
+        for positions, size in zip(centres, shape, strict=True):
+            inside = np.clip(np.arange(size), positions[0], positions[-1])
+            if len(positions) == 1:
+                weights.append(np.ones((size, 1), np.float32))
+            else:
+                hats = interpolate.make_interp_spline(positions, np.eye(len(positions)), k=1)
+                weights.append(hats(inside).astype(np.float32))
+        self._rows = weights[0]
+        self._columns = grid.astype(np.float32) @ weights[1].T
+
+    def __call__(self, first, last):
+        """Rows [first, last) of the map, float32, (last - first, W)."""
+        return self._rows[first:last] @ self._columns
+
+
+def interpolate_grid(grid, centres, shape):
+    """The whole of a `LinearMap`, float32, of the given shape (H, W)."""
+    return LinearMap(grid, centres, shape)(0, shape[0])
+
+
+def _whole_meshes(size, mesh, centred):
+    """Start of the first whole mesh along an axis, their number and their side."""
+    if size < mesh:
+        return 0, 1, size
+    return (size % mesh) // 2 if centred else 0, size // mesh, mesh
+
+
+def _padded_medfilt(grid):
+    """Replicate a border one mesh wide, then a 3 x 3 median that sees zeros outside."""
+    return signal.medfilt(np.pad(grid, 1, mode="edge"), 3)
+
+
+def _replace_outliers(grid):
+    """
+    Replace what is 3 sigma off a grid's median by the mean of its good neighbours.
+
+    Up to five rounds of clipping; a value without a good neighbour stays.
+    """
+    good = np.ones(grid.shape, bool)
+    for _ in range(5):
+        kept = good & (np.abs(grid - np.median(grid[good])) <= 3 * grid[good].std())
+        if (kept == good).all():
+            break
+        good = kept
+    window = np.ones((3, 3))
+    total = signal.convolve2d(np.where(good, grid, 0), window, mode="same")
+    count = np.rint(signal.convolve2d(good, window, mode="same"))
+    return np.where(good | (count == 0), grid, total / np.maximum(count, 1))
+
+
+def mesh_grid_1_0(image, mesh=200):
+    """
+    Sky level over a grid, as the networks of releases 1.0 and 1.1 were trained with.
+
+    Meshes from the first pixel on; mean of the pixels above 0 that are left after
+    clipping at 3 sigma about the median.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W)
+        Finite pixel values in ADU.
+    mesh : int
+        Side of a mesh in pixels.
 
     Returns
     -------
-    ndarray, float32, (H, W)
+    level : ndarray, (rows + 2, columns + 2)
+        Filtered, with a border of one mesh.
+    centres : tuple of two ndarray
+        Pixel coordinates of the mesh centres along each axis, border included.
     """
-    weights = []
-    for positions, size in zip(centres, shape, strict=True):
-        inside = np.clip(np.arange(size), positions[0], positions[-1])
-        if len(positions) == 1:
-            weights.append(np.ones((size, 1), np.float32))
-        else:
-            hats = interpolate.make_interp_spline(positions, np.eye(len(positions)), k=1)
-            weights.append(hats(inside).astype(np.float32))
-    return weights[0] @ grid.astype(np.float32) @ weights[1].T
+    axes = [_whole_meshes(size, mesh, centred=False) for size in image.shape]
+    (_, n_y, height), (_, n_x, width) = axes
+    level = np.zeros((n_y, n_x))
+    for i, j in np.ndindex(level.shape):
+        pixels = image[i * height : (i + 1) * height, j * width : (j + 1) * width]
+        positive = pixels[pixels > 0]
+        if positive.size:
+            level[i, j] = clipped_statistics(positive, max_iterations=1000).mean
+    level = _padded_medfilt(level)
+    # A corner of the border takes its diagonal neighbour's value.
+    level[np.ix_((0, -1), (0, -1))] = level[np.ix_((1, -2), (1, -2))]
+    return level, _padded_centres(axes)
+
+
+def mesh_grid_1_2(image, mesh=200):
+    """
+    Sky level and noise over a grid, as the networks of releases 1.2 to 1.4.1 were trained with.
+
+    Meshes centred in the image, clipped at 3 sigma about the median. The level is
+    the mean where clipping lowered the standard deviation by less than 20 %, else
+    2.5 median - 1.5 mean (Bertin & Arnouts 1996, A&AS 117, 393).
+
+    Parameters
+    ----------
+    image : ndarray, (H, W)
+        Finite pixel values in ADU.
+    mesh : int
+        Side of a mesh in pixels.
+
+    Returns
+    -------
+    level, noise : ndarray, (rows + 2, columns + 2)
+        Filtered, with a border of one mesh; the corners of the border are 0.
+    centres : tuple of two ndarray
+        Pixel coordinates of the mesh centres along each axis, border included.
+    """
+    axes = [_whole_meshes(size, mesh, centred=True) for size in image.shape]
+    (y_start, n_y, height), (x_start, n_x, width) = axes
+    level, noise = np.zeros((n_y, n_x)), np.ones((n_y, n_x))
+    for i, j in np.ndindex(level.shape):
+        y, x = y_start + i * height, x_start + j * width
+        pixels = image[y : y + height, x : x + width]
+        if not pixels.any():
+            continue
+        clipped = clipped_statistics(pixels, max_iterations=1000)
+        crowded = abs(clipped.std - clipped.unclipped_std) > 0.2 * clipped.unclipped_std
+        level[i, j] = 2.5 * clipped.median - 1.5 * clipped.mean if crowded else clipped.mean
+        noise[i, j] = clipped.std
+    level, noise = (_padded_medfilt(_replace_outliers(grid)) for grid in (level, noise))
+    return level, noise, _padded_centres(axes)
+
+
+def _padded_centres(axes):
+    """Mesh centres along each axis, with one more on either side."""
+    return tuple(start + side * (np.arange(-1, n + 1) + 0.5) for start, n, side in axes)
+
+
+class SplineMap:
+    """
+    Bicubic spline through a grid, evaluated a few rows at a time.
+
+    The spline of `scipy.interpolate.RectBivariateSpline`; as its basis is a product
+    of two, rows of it are two small matrix products.
+
+    Parameters
+    ----------
+    grid : ndarray, (rows, columns)
+        Values at the mesh centres.
+    centres : tuple of two ndarray
+        Pixel coordinates of the centres along each axis.
+    shape : tuple of int
+        Shape (H, W) of the image.
+    """
+
+    def __init__(self, grid, centres, shape):
+        degrees = [min(3, len(c) - 1) for c in centres]
+        spline = interpolate.RectBivariateSpline(*centres, grid, kx=degrees[0], ky=degrees[1])
+        bases = []
+        for knots, degree, c, size in zip(spline.get_knots(), degrees, centres, shape, strict=True):
+            positions = np.clip(np.arange(size), c[0], c[-1])
+            bases.append(
+                interpolate.BSpline.design_matrix(positions, knots, degree).toarray()
+            )
+        self._rows = bases[0]
+        self._columns = spline.get_coeffs().reshape(grid.shape) @ bases[1].T
+
+    def __call__(self, first, last):
+        """Rows [first, last) of the map, float64, (last - first, W)."""
+        return self._rows[first:last] @ self._columns

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from maxitools.background import interpolate_grid, mesh_grid
+from maxitools.background import LinearMap, SplineMap, mesh_grid, mesh_grid_1_0, mesh_grid_1_2
 
 
 def two_scale(image, mesh=128):
@@ -25,7 +25,32 @@ def two_scale(image, mesh=128):
     ndarray, float32, (H, W, 2)
         (image - local sky) / local noise, and (local sky - sky) / noise.
     """
-    image = np.nan_to_num(image.astype(np.float32, copy=False), posinf=0.0, neginf=0.0)
+    return two_scale_rows(image, mesh)(0, image.shape[0])
+
+
+def _finite(image):
+    """An image as float32 with 0 where it is not finite."""
+    image = image.astype(np.float32, copy=False)
+    if not np.isfinite(image).all():
+        image = np.nan_to_num(image, posinf=0.0, neginf=0.0)
+    return image
+
+
+def two_scale_rows(image, mesh=128):
+    """
+    `two_scale`, a few rows at a time.
+
+    Parameters
+    ----------
+    image, mesh
+        As for `two_scale`.
+
+    Returns
+    -------
+    callable
+        `rows(first, last)` gives rows [first, last), float32, (last - first, W, 2).
+    """
+    image = _finite(image)
     level, noise, centres = mesh_grid(image, mesh)
     level = ndimage.median_filter(level, 3, mode="nearest")
     noise = ndimage.median_filter(noise, 3, mode="nearest")
@@ -33,10 +58,86 @@ def two_scale(image, mesh=128):
     typical = np.median(noise[noise > 0]) if (noise > 0).any() else 1.0
     # A mesh of overscan or of clipped values has next to no noise of its own.
     noise = np.maximum(noise, 0.25 * typical)
-    local_sky = interpolate_grid(level, centres, image.shape)
-    pixels = np.empty((*image.shape, 2), np.float32)
-    np.subtract(image, local_sky, out=pixels[..., 0])
-    pixels[..., 0] /= interpolate_grid(noise, centres, image.shape)
-    np.subtract(local_sky, sky, out=pixels[..., 1])
-    pixels[..., 1] /= typical
-    return pixels
+    level_map = LinearMap(level, centres, image.shape)
+    noise_map = LinearMap(noise, centres, image.shape)
+
+    def rows(first, last):
+        local_sky = level_map(first, last)
+        pixels = np.empty((*local_sky.shape, 2), np.float32)
+        np.subtract(image[first:last], local_sky, out=pixels[..., 0])
+        pixels[..., 0] /= noise_map(first, last)
+        np.subtract(local_sky, sky, out=pixels[..., 1])
+        pixels[..., 1] /= typical
+        return pixels
+
+    return rows
+
+
+def published_1_0_rows(image):
+    """
+    The normalisation of releases 1.0 and 1.1.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W)
+        Pixel values in ADU; NaN counts as 0.
+
+    Returns
+    -------
+    callable
+        `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
+        image less background, over the standard deviation of the whole difference.
+    """
+    image = np.minimum(np.nan_to_num(image.astype(np.float32, copy=False), posinf=80000), 80000)
+    level_map = SplineMap(*mesh_grid_1_0(image), image.shape)
+    n, total, squares = image.size, 0.0, 0.0
+    for first in range(0, image.shape[0], 256):
+        last = min(first + 256, image.shape[0])
+        difference = image[first:last] - level_map(first, last)
+        total += difference.sum()
+        squares += np.square(difference).sum()
+    std = np.sqrt(max(squares / n - (total / n) ** 2, 0.0)) or 1.0
+
+    def rows(first, last):
+        difference = image[first:last] - level_map(first, last)
+        return (difference / std).astype(np.float32)[..., np.newaxis]
+
+    return rows
+
+
+def published_1_2_rows(image):
+    """
+    The normalisation of releases 1.2 to 1.4.1.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W)
+        Pixel values in ADU; NaN counts as 0.
+
+    Returns
+    -------
+    callable
+        `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
+        image less background, over the noise.
+    """
+    image = np.clip(np.nan_to_num(image.astype(np.float32, copy=False)), -500, 80000)
+    level, noise, centres = mesh_grid_1_2(image)
+    level_map = SplineMap(level, centres, image.shape)
+    noise_map = SplineMap(noise, centres, image.shape)
+
+    def rows(first, last):
+        difference = image[first:last] - level_map(first, last)
+        # The spline of the noise falls to zero towards the image's corners.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            pixels = difference / noise_map(first, last)
+        return pixels.astype(np.float32)[..., np.newaxis]
+
+    return rows
+
+
+# What a network's directory may name.
+RECIPES = {
+    "two_scale": two_scale_rows,
+    "published_1_0": published_1_0_rows,
+    "published_1_2": published_1_2_rows,
+}

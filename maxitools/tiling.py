@@ -1,0 +1,119 @@
+"""An image -> overlapping tiles -> batches, and back, in bounded memory."""
+
+from collections import namedtuple
+from itertools import islice
+
+import numpy as np
+
+Span = namedtuple("Span", "start first last")
+Span.__doc__ = """A tile along one axis: where it starts, and the pixels [first, last) it answers."""
+
+Tile = namedtuple("Tile", "pixels rows columns")
+Tile.__doc__ = """The pixels of a tile (S, S, channels) and the Span of its rows and columns."""
+
+
+class HaloTiling:
+    """
+    Equal tiles that share a halo with their neighbours, for a convolutional network.
+
+    Tiles are as few and as small as the limit allows, so that little is computed
+    twice; those at an edge are flush with it.
+
+    Parameters
+    ----------
+    tile : int
+        Largest side of a tile, halo included, in pixels.
+    halo : int
+        Pixels on each inner side whose answer is thrown away.
+    multiple : int
+        Tiles have sides that are multiples of this.
+    """
+
+    def __init__(self, tile, halo, multiple):
+        self.tile, self.halo, self.multiple = tile, halo, multiple
+
+    def spans(self, size):
+        """
+        Tiles along an axis.
+
+        Parameters
+        ----------
+        size : int
+            Length of the axis in pixels.
+
+        Returns
+        -------
+        spans : list of Span
+            In order; together they answer each pixel once.
+        length : int
+            Length of the tiles; more than `size` in a small image.
+        """
+        n = max(1, -(-(size - 2 * self.halo) // (self.tile - 2 * self.halo)))
+        length = -(-(size + 2 * self.halo * (n - 1)) // n)
+        length = -(-length // self.multiple) * self.multiple
+        starts = [min(i * (length - 2 * self.halo), max(size - length, 0)) for i in range(n)]
+        edges = [0] + [start + self.halo for start in starts[1:]] + [size]
+        return [Span(*span) for span in zip(starts, edges, edges[1:], strict=False)], length
+
+
+class PublishedTiling:
+    """
+    The tiling of the networks published with releases 1.0 to 1.4.1.
+
+    Tiles of 400 pixels at a stride of 200, each answering its central 200 pixels and
+    its outer 100 where it touches the image's edge; one tile more, flush with the far
+    edge, where the size is no multiple of 400. Of overlapping tiles the later one wins.
+    """
+
+    tile = 400
+
+    def spans(self, size):
+        """As `HaloTiling.spans`."""
+        starts = list(range(0, max(size - 400, 0) + 1, 200))
+        if size > 400 and size - 400 != starts[-1]:
+            starts.append(size - 400)
+        edges = [0] + [start + 100 for start in starts[1:]] + [size]
+        return [Span(*span) for span in zip(starts, edges, edges[1:], strict=False)], 400
+
+
+def tiles(rows_of, shape, tiling):
+    """
+    Cut an image into tiles, row by row.
+
+    Parameters
+    ----------
+    rows_of : callable
+        `rows_of(first, last)` gives the normalised rows [first, last) as an ndarray
+        (last - first, W, channels).
+    shape : tuple of int
+        Shape (H, W) of the image.
+    tiling : HaloTiling or PublishedTiling
+        Where the tiles lie.
+
+    Yields
+    ------
+    Tile
+        What lies outside a small image repeats it mirrored.
+    """
+    height, width = shape
+    y_spans, y_length = tiling.spans(height)
+    x_spans, x_length = tiling.spans(width)
+    for y in y_spans:
+        rows = rows_of(y.start, min(y.start + y_length, height))
+        missing = [(0, y_length - rows.shape[0]), (0, max(x_length - width, 0)), (0, 0)]
+        if np.any(missing):
+            rows = np.pad(rows, missing, mode="symmetric")
+        for x in x_spans:
+            yield Tile(rows[:, x.start : x.start + x_length], y, x)
+
+
+def n_tiles(shape, tiling):
+    """Number of tiles of an image of the given shape (H, W)."""
+    return len(tiling.spans(shape[0])[0]) * len(tiling.spans(shape[1])[0])
+
+
+def batches(iterable, size):
+    """Lists of up to `size` successive items."""
+    iterator = iter(iterable)
+    while batch := list(islice(iterator, size)):
+        yield batch
