@@ -106,14 +106,17 @@ def render_stars(shape, x, y, flux, psf, bright=()):
     faint[bright] = False
     column = np.floor((x + 0.5) * OVERSAMPLING).astype(int)
     row = np.floor((y + 0.5) * OVERSAMPLING).astype(int)
-    image = _render_faint(shape, column[faint], row[faint], flux[faint], psf)
-    # One by one, because a transform would leave ripples of 1e-7 of the brightest star everywhere.
-    for i in bright:
-        pixel = row[i] // OVERSAMPLING, column[i] // OVERSAMPLING
-        shift = OVERSAMPLING // 2
-        core = psf.stamp(column[i] % OVERSAMPLING - shift, row[i] % OVERSAMPLING - shift)
-        add_stamp(image, core * np.float32(flux[i] * psf.core_share), *pixel)
-        add_stamp(image, psf.wings * np.float32(flux[i]), *pixel)
+    image = np.zeros(shape, np.float32)
+    for local, chosen in psf.groups(x, y):
+        drawn = chosen & faint
+        image += _render_faint(shape, column[drawn], row[drawn], flux[drawn], local)
+        # One by one, because a transform leaves ripples of 1e-7 of the brightest star everywhere.
+        for i in bright[chosen[bright]]:
+            pixel = row[i] // OVERSAMPLING, column[i] // OVERSAMPLING
+            shift = OVERSAMPLING // 2
+            core = local.stamp(column[i] % OVERSAMPLING - shift, row[i] % OVERSAMPLING - shift)
+            add_stamp(image, core * np.float32(flux[i] * local.core_share), *pixel)
+            add_stamp(image, local.wings * np.float32(flux[i]), *pixel)
     return image
 
 

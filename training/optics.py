@@ -5,11 +5,13 @@ jitter and pixels multiply the optical transfer function.  All lengths are nativ
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import fft
+from scipy.signal import fftconvolve
+from scipy.spatial import KDTree
 from scipy.special import gamma, kv
 
 OVERSAMPLING = 3
@@ -29,6 +31,8 @@ class Psf:
     wide : ndarray of float32, shape (m, m), or None
         The same with diffraction spikes and halo, integrated over native pixels; m is odd, the
         sum 1.  For bright stars.
+    wings : ndarray of float32, shape (m, m), or None
+        `wide` without the part that `core` draws; its sum is under 1.
     fwhm : float
         Diameter of the circle with the area above half the maximum, in native pixels.
     vanes : int
@@ -37,14 +41,44 @@ class Psf:
 
     core: np.ndarray
     wide: np.ndarray | None
+    wings: np.ndarray | None
     fwhm: float
     vanes: int
 
-    @cached_property
-    def wings(self):
-        """`wide` without the part that `core` draws, shape (m, m); its sum is under 1."""
-        radius = self.core.shape[0] / 2 / OVERSAMPLING
-        return self.wide * (1 - _taper(_radii(self.wide.shape[0]), radius))
+    def groups(self, x, y):
+        """Split stars by the point-spread function at their place.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (n,)
+            Positions in pixels.
+
+        Yields
+        ------
+        psf : Psf
+        chosen : ndarray of bool, shape (n,)
+        """
+        yield self, np.ones(len(x), bool)
+
+    def moved(self, x, y):
+        """What remains of the point-spread function when the image moves during the exposure.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (n,)
+            Offsets in native pixels at equal steps of time, finer than a fine pixel.
+
+        Returns
+        -------
+        Psf
+            Its `fwhm` is still that without the motion.
+        """
+        wide, wings = (
+            image if image is None else fftconvolve(image, _track(x, y)).astype(np.float32)
+            for image in (self.wide, self.wings)
+        )
+        core = fftconvolve(self.core, _track(x * OVERSAMPLING, y * OVERSAMPLING))
+        return replace(self, core=core.astype(np.float32), wide=wide, wings=wings)
 
     @cached_property
     def core_share(self):
@@ -79,6 +113,39 @@ class Psf:
         return fine.reshape(side, OVERSAMPLING, side, OVERSAMPLING).sum((1, 3))
 
 
+@dataclass(eq=False)
+class PsfField(Psf):
+    """Point-spread functions that differ over the field; elsewhere the first one stands for all.
+
+    Attributes
+    ----------
+    places : ndarray, shape (k, 2)
+        Positions (x, y) in pixels; each star takes what is nearest.
+    psfs : list of Psf
+        One per place.
+    """
+
+    places: np.ndarray
+    psfs: list
+
+    @classmethod
+    def of(cls, places, psfs):
+        """Make a field of the point-spread functions at some places."""
+        first = {field.name: getattr(psfs[0], field.name) for field in fields(Psf)}
+        return cls(**first, places=np.asarray(places), psfs=psfs)
+
+    def groups(self, x, y):
+        """Split stars by the nearest place; see `Psf.groups`."""
+        nearest = KDTree(self.places).query(np.column_stack([x, y]))[1]
+        for k, psf in enumerate(self.psfs):
+            if (nearest == k).any():
+                yield psf, nearest == k
+
+    def moved(self, x, y):
+        """Move every point-spread function alike; see `Psf.moved`."""
+        return self.of(self.places, [psf.moved(x, y) for psf in self.psfs])
+
+
 def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, wide=True):
     """Draw a telescope and a night, and make their point-spread function.
 
@@ -92,7 +159,8 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
         Number of spider vanes; 0, 3, 4 (most often), 5, 6 or 8 by default.
     aberrations : dict of str to float, optional
         Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part of the
-        FWHM that they make up (0 to about 0.95).  Random by default, most often small.
+        FWHM that they make up (0 to about 0.95); ``"turn"`` turns them all by an angle in radians.
+        Random by default, most often small.
     ellipticity : float, optional
         1 - b/a of the seeing disc; small and random by default.
     wide : bool
@@ -135,10 +203,15 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     half = int(4 * fwhm * OVERSAMPLING)
     core = _centre(fft.irfft2(transfer, s=(side, side)), half)
     core = np.maximum(core, 0) * _taper(_radii(2 * half + 1), half + 0.5)
-    wide_image = _wide(rng, pupil, seeing, width, fwhm, band) if wide else None
+    wings = wide_image = None
+    if wide:
+        wide_image = _wide(rng, pupil, seeing, width, fwhm, band)
+        outside = 1 - _taper(_radii(wide_image.shape[0]), (half + 0.5) / OVERSAMPLING)
+        wings = (wide_image * outside).astype(np.float32)
     return Psf(
         core=(core / core.sum()).astype(np.float32),
         wide=wide_image,
+        wings=wings,
         fwhm=_fwhm(transfer, side),
         vanes=vanes,
     )
@@ -187,7 +260,9 @@ class _Pupil:
             angle = start + 2 * np.pi * k / vanes + rng.normal(0, 1) * spread
             width = thickness * rng.uniform(0.8, 1.25)
             self.vanes.append((float(angle), width, float(offset), float(bend)))
-        self.turns = {name: rng.uniform(0, 2 * np.pi) for name in ABERRATIONS}
+        self.turns = {
+            name: rng.uniform(0, 2 * np.pi) + aberrations.get("turn", 0.0) for name in ABERRATIONS
+        }
         self.weights = {name: aberrations.get(name, 0.0) for name in ABERRATIONS}
         self._scale(blur)
 
@@ -305,6 +380,19 @@ def _wide(rng, pupil, seeing, width, fwhm, band):
     # A round edge: no star has a square halo.
     image = ((1 - share) * image / image.sum() + share * halo / halo.sum()) * _taper(r, half)
     return (image / image.sum()).astype(np.float32)
+
+
+def _track(x, y):
+    """Share of the time spent at each pixel around [0, 0], odd shape, sum 1."""
+    half = int(max(np.abs(x).max(), np.abs(y).max()) + 1)
+    side = 2 * half + 1
+    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    track = np.zeros(side * side)
+    for step_y, weight_y in ((0, row + 1 - y), (1, y - row)):
+        for step_x, weight_x in ((0, column + 1 - x), (1, x - column)):
+            pixel = (row + half + step_y) * side + column + half + step_x
+            track += np.bincount(pixel, weight_x * weight_y, track.size)
+    return (track / len(x)).reshape(side, side).astype(np.float32)
 
 
 def _frequencies(side, oversampling):
