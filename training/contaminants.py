@@ -1,0 +1,476 @@
+"""One function per contaminant: what it adds to an exposure, and where.
+
+Every function draws its parameters from a ``numpy.random.Generator`` and returns
+noise-free electrons (or the factor by which light is lost) on the pixel grid;
+labels are made from them in `training.scenes`, after `training/LABELS.md`.
+"""
+
+import numpy as np
+from scipy import fft, ndimage, stats
+
+# Energy loss of a minimum-ionising particle in silicon: most probable value, electrons
+# per micron, and the width of its straggling as a fraction of it (PDG review, sect. 34).
+MUON_ELECTRONS_PER_MICRON = 76.0
+STRAGGLING = 0.18
+
+
+def log_uniform(rng, low, high, size=None):
+    """Draw numbers whose logarithm is uniform between those of two bounds."""
+    return np.exp(rng.uniform(np.log(low), np.log(high), size))
+
+
+def random_field(rng, shape, index, smallest=0.0):
+    """
+    Gaussian random field with a power-law spectrum.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    index : float
+        Power per mode goes as k**index.
+    smallest : float
+        Modes of wavelengths below this many pixels are damped.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Mean 0, standard deviation 1. Not periodic: cut from a field twice as large.
+    """
+    big = [fft.next_fast_len(2 * n, real=True) for n in shape]
+    k = np.hypot(fft.fftfreq(big[0])[:, None], fft.rfftfreq(big[1])[None, :]).astype(np.float32)
+    k[0, 0] = 1.0
+    amplitude = k ** np.float32(0.5 * index) * np.exp(-((k * np.float32(smallest)) ** 2))
+    amplitude[0, 0] = 0.0
+    noise = rng.standard_normal((2, *k.shape), dtype=np.float32)
+    field = fft.irfft2(amplitude * (noise[0] + 1j * noise[1]), s=big)[: shape[0], : shape[1]]
+    return ((field - field.mean()) / field.std()).astype(np.float32)
+
+
+def _deposit(shape, x, y, charge):
+    """Charges at positions (pixels, centres at integers), summed into pixels."""
+    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
+    inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+    flat = row[inside] * shape[1] + column[inside]
+    sums = np.bincount(flat, weights=charge[inside], minlength=shape[0] * shape[1])
+    return sums.reshape(shape).astype(np.float32)
+
+
+def cosmic_rays(rng, shape, count, thickness=None, pixel=None, diffusion=None):
+    """
+    Charge left by muons, scattered electrons and compact hits in silicon.
+
+    Muons cross the detector in straight lines, their zenith angle distributed as
+    cos(angle)**2 above the horizon; electrons wander, more so as they slow down
+    and ionise more; compact hits stop where they arrive. The charge spreads by
+    diffusion on its way to the gates, in proportion to the square root of the way.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    count : int
+        Number of particles.
+    thickness : float, optional
+        Of the detector, in microns (10: thinned or CMOS, 300: deep depletion).
+    pixel : float, optional
+        Pixel size in microns.
+    diffusion : float, optional
+        Standard deviation, in pixels, of charge that crosses the whole thickness.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Electrons.
+    """
+    thickness = log_uniform(rng, 8, 300) if thickness is None else thickness
+    pixel = rng.uniform(4, 20) if pixel is None else pixel
+    diffusion = rng.uniform(0.15, 0.6) if diffusion is None else diffusion
+    charge = np.zeros(shape, np.float32)
+    if not count:
+        return charge
+    shares = rng.dirichlet((4.0, 3.0, 1.5))
+    kinds = rng.choice(3, count, p=shares)
+    spread = 3  # points per step, so that diffusion shows no grain
+    paths = []
+    for kind in kinds:
+        x0, y0 = rng.uniform(-10, shape[1] + 10), rng.uniform(-10, shape[0] + 10)
+        azimuth = rng.uniform(0, 2 * np.pi)
+        if kind == 0:
+            # Flux through a horizontal plane ~ cos^3 sin: cos = u^(1/4); a few nearly horizontal.
+            cosine = max(rng.uniform() ** 0.25 if rng.uniform() < 0.7 else rng.uniform(), 0.02)
+            length = min(thickness / pixel * np.sqrt(1 / cosine**2 - 1), 2.0 * max(shape))
+            steps = max(1, int(np.ceil(length * 3)))
+            along = (np.arange(steps) + 0.5) / steps
+            x, y = x0 + along * length * np.cos(azimuth), y0 + along * length * np.sin(azimuth)
+            depth = along
+            path = thickness / cosine / steps
+            energy = MUON_ELECTRONS_PER_MICRON * path
+            width = STRAGGLING * energy * np.sqrt(1 + 20 / max(path, 0.1))
+            hit = np.clip(stats.moyal.rvs(energy, width, steps, random_state=rng), 0, 30 * energy)
+        elif kind == 1:
+            length = rng.exponential(rng.choice([6.0, 15.0, 40.0])) + 1.0
+            steps = int(np.ceil(length * 3))
+            left = 1.0 - (np.arange(steps) + 0.5) / steps
+            turning = rng.uniform(0.05, 0.35) / np.sqrt(np.maximum(left, 0.05))
+            direction = azimuth + np.cumsum(rng.standard_normal(steps) * turning)
+            x, y = x0 + np.cumsum(np.cos(direction)) / 3, y0 + np.cumsum(np.sin(direction)) / 3
+            depth = np.clip(rng.uniform() + np.cumsum(rng.standard_normal(steps)) * 0.05, 0, 1)
+            energy = MUON_ELECTRONS_PER_MICRON * pixel / 3 * rng.uniform(0.7, 3)
+            hit = energy * rng.gamma(2.0, 0.5, steps) / np.maximum(left, 0.08) ** 0.4
+        else:
+            steps = 6
+            x, y = np.full(steps, x0), np.full(steps, y0)
+            depth = np.full(steps, rng.uniform(0.1, 1))
+            hit = np.full(steps, log_uniform(rng, 150, 30000) / steps)
+        paths.append((x, y, depth, hit))
+    x, y, depth, hit = (np.repeat(np.concatenate(part), spread) for part in zip(*paths, strict=True))
+    sigma = diffusion * np.sqrt(depth)
+    x = x + sigma * rng.standard_normal(x.size)
+    y = y + sigma * rng.standard_normal(x.size)
+    charge += _deposit(shape, x, y, hit / spread)
+    return charge
+
+
+def footprints(rng, shape, count, catalogue):
+    """
+    Cosmic rays seen by real detectors, thrown at random places and orientations.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    count : int
+        Number of events.
+    catalogue : list of tuple
+        Per event the arrays x, y (pixels) and electrons, from `read_footprints`.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Electrons.
+    """
+    charge = np.zeros(shape, np.float32)
+    scale = log_uniform(rng, 0.3, 2.0)
+    for index in rng.integers(len(catalogue), size=count):
+        x, y, electrons = catalogue[index]
+        if rng.uniform() < 0.5:
+            x, y = y, x
+        x = rng.choice([-1, 1]) * x + rng.integers(shape[1])
+        y = rng.choice([-1, 1]) * y + rng.integers(shape[0])
+        inside = (x >= 0) & (x < shape[1]) & (y >= 0) & (y < shape[0])
+        np.add.at(charge, (y[inside], x[inside]), scale * electrons[inside])
+    return charge
+
+
+def defects(rng, shape, count, lines):
+    """
+    Places of defective pixels: single ones, or whole and partial columns and lines.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    count : int
+        Number of defects.
+    lines : bool
+        Columns and lines, one to several pixels wide, instead of single pixels.
+
+    Yields
+    ------
+    tuple of slice
+        The pixels of one defect.
+    """
+    vertical = rng.uniform() < 0.75
+    for _ in range(count):
+        if not lines:
+            y, x = rng.integers(shape[0]), rng.integers(shape[1])
+            yield slice(y, y + 1), slice(x, x + 1)
+            continue
+        along, across = (shape[0], shape[1]) if vertical else (shape[1], shape[0])
+        width = rng.choice([1, 1, 1, 1, 2, 2, 3, 5])
+        place = rng.integers(across)
+        start, stop = 0, along
+        if rng.uniform() < 0.5:
+            length = int(log_uniform(rng, 12, along))
+            start = rng.choice([0, along - length, rng.integers(along - length + 1)])
+            stop = start + length
+        pixels = slice(start, stop), slice(place, place + width)
+        yield pixels if vertical else pixels[::-1]
+        if rng.uniform() < 0.05:
+            vertical = not vertical
+
+
+def clusters(rng, shape, count):
+    """
+    Where clusters of dead pixels are: compact, ragged patches.
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+    """
+    dead = np.zeros(shape, bool)
+    for _ in range(count):
+        size = int(log_uniform(rng, 2, 14))
+        y, x = rng.integers(-size // 2, shape[0]), rng.integers(-size // 2, shape[1])
+        rows, columns = np.ogrid[-1 : 1 : size * 1j, -1 : 1 : max(2, size * rng.uniform(0.5, 2)) * 1j]
+        ragged = rows**2 + columns**2 + rng.normal(0, 0.25, (rows.size, columns.size)) < 1
+        part = dead[max(y, 0) : y + size, max(x, 0) : x + columns.size]
+        part |= ragged[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]]
+    return dead
+
+
+def afterglow(rng, earlier, well):
+    """
+    Persistence: what earlier, brighter exposures have left in an infrared array.
+
+    Traps fill where the charge had come near the full well, and release it
+    slowly: the afterglow has a flat core with the edge of the old image, and
+    falls off fast outside of it. Each earlier exposure was pointed elsewhere, and
+    the older the weaker.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    earlier : ndarray, (H, W)
+        Electrons of an exposure before this one, not clipped.
+    well : float
+        Full well in electrons.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Relative to the highest level that is possible (1).
+    """
+    threshold = well * rng.uniform(0.2, 1.0)
+    trapped = np.clip(earlier / threshold, 0, 1) ** rng.uniform(1.5, 6)
+    trapped *= 1 + rng.uniform(0, 0.3) * np.log10(np.maximum(earlier / threshold, 1))
+    if rng.uniform() < 0.6:
+        trapped = ndimage.gaussian_filter(trapped, rng.uniform(0.3, 1.2))
+    glow = trapped.astype(np.float32)
+    for age in range(rng.integers(0, 4)):
+        shift = rng.integers(-60, 60, 2)
+        moved = ndimage.shift(trapped, shift, order=0)
+        glow += moved * rng.uniform(0.2, 0.8) ** (age + 1)
+    return glow
+
+
+def trail(rng, shape, fwhm):
+    """
+    Light of a satellite, aircraft or meteor that crosses the field.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    fwhm : float
+        Seeing in pixels: no trail in focus is narrower.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Light, 1 on the ridge of its brightest part.
+    """
+    angle = rng.uniform(0, np.pi)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    x0, y0 = rng.uniform(0.05, 0.95) * shape[1], rng.uniform(0.05, 0.95) * shape[0]
+    along = ((x - x0) * cosine + (y - y0) * sine).astype(np.float32)
+    across = ((y - y0) * cosine - (x - x0) * sine).astype(np.float32)
+    if rng.uniform() < 0.25:
+        curvature = rng.normal(0, 0.3) / max(shape)
+        across = (across - curvature * along**2) / np.sqrt(1 + (2 * curvature * along) ** 2)
+    kind = rng.choice(["sharp", "sharp", "broad", "defocused", "aircraft"])
+    sigma = fwhm / 2.355
+    if kind == "sharp":
+        beta = rng.uniform(2, 5)
+        core = (0.5 * fwhm) ** 2 / (2 ** (1 / beta) - 1)
+        profile = (1 + across**2 / core) ** np.float32(0.5 - beta)
+    elif kind == "defocused":
+        # The ring that a point out of focus draws, projected: bright edges, a dip.
+        radius, hole = fwhm * rng.uniform(0.8, 4), rng.uniform(0, 0.6)
+        chord = np.sqrt(np.maximum(radius**2 - across**2, 0))
+        chord -= np.sqrt(np.maximum((hole * radius) ** 2 - across**2, 0))
+        profile = ndimage.gaussian_filter(chord, sigma)
+    else:
+        width = sigma * rng.uniform(1, 5)
+        profile = np.exp(-0.5 * (across / width) ** 2)
+        if kind == "aircraft":
+            gap = width * rng.uniform(3, 12)
+            for side in (-1, 1):
+                wing = np.exp(-0.5 * ((across - side * gap) / width) ** 2)
+                profile = profile * 1.0 + wing * rng.uniform(0.2, 1)
+    period = log_uniform(rng, 8, 300)
+    phase = 2 * np.pi * along / period + rng.uniform(0, 2 * np.pi)
+    shape_along = rng.choice(["steady", "steady", "tumbling", "dashed", "flare"])
+    if shape_along == "tumbling":
+        profile = profile * (1 - rng.uniform(0.2, 0.95) * (0.5 + 0.5 * np.sin(phase)))
+    elif shape_along == "dashed":
+        profile = profile * (np.sin(phase) > rng.uniform(-0.7, 0.6))
+    elif shape_along == "flare":
+        profile = profile * (0.05 + np.exp(-0.5 * (along / log_uniform(rng, 20, 300)) ** 2))
+    if rng.uniform() < 0.3:
+        end = rng.uniform(-0.3, 0.3) * max(shape)
+        profile = profile / (1 + np.exp(np.clip((along - end) / max(sigma, 0.5), -30, 30)))
+    profile = np.asarray(profile, np.float32)
+    return profile / max(profile.max(), 1e-6)
+
+
+def fringes(rng, shape):
+    """
+    Interference of sky lines in a detector of smoothly varying thickness.
+
+    Each line gives cos(2 pi thickness / wavelength) fringes; two or three lines
+    of nearby wavelengths beat.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Amplitude 1 where the fringes are strongest.
+    """
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    thickness = random_field(rng, shape, rng.uniform(-5, -3.5), smallest=rng.uniform(20, 80))
+    thickness = thickness * rng.uniform(1, 8)
+    slope = rng.normal(0, 1, 2) * rng.uniform(0, 20) / max(shape)
+    thickness = thickness + slope[0] * x + slope[1] * y
+    pattern = np.zeros(shape, np.float32)
+    for _ in range(rng.integers(1, 4)):
+        order = rng.uniform(0.8, 1.25)
+        phase = 2 * np.pi * order * thickness + rng.uniform(0, 2 * np.pi)
+        pattern += rng.uniform(0.3, 1) * np.cos(phase)
+    pattern -= pattern.mean()
+    if rng.uniform() < 0.5:
+        pattern = pattern * (1 + 0.3 * random_field(rng, shape, -4, smallest=100))
+    return (pattern / np.percentile(np.abs(pattern), 95)).astype(np.float32)
+
+
+def nebula(rng, shape):
+    """
+    Interstellar clouds: power-law brightness, filaments, edges, dark lanes.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Light, between 0 and 1.
+    """
+    field = random_field(rng, shape, rng.uniform(-3.8, -2.6), smallest=rng.uniform(0, 3))
+    kind = rng.choice(["cloud", "lognormal", "filaments", "edge"])
+    if kind == "cloud":
+        light = np.clip(field + rng.uniform(-0.5, 2), 0, None)
+    elif kind == "lognormal":
+        light = np.exp(rng.uniform(0.5, 1.2) * field)
+    elif kind == "filaments":
+        light = np.exp(-np.abs(field) / rng.uniform(0.1, 0.5))
+        light = light * np.exp(0.7 * random_field(rng, shape, -3.2))
+    else:
+        light = (0.5 + 0.5 * np.tanh(field / rng.uniform(0.03, 0.3))) * np.exp(
+            0.4 * random_field(rng, shape, -3)
+        )
+    if rng.uniform() < 0.4:
+        depth = np.clip(random_field(rng, shape, rng.uniform(-3.6, -2.8)), 0, None)
+        light = light * np.exp(-rng.uniform(0.3, 2) * depth)
+    if rng.uniform() < 0.5:
+        y, x = np.ogrid[: shape[0], : shape[1]]
+        radius = rng.uniform(0.1, 0.7) * max(shape)
+        y0, x0 = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
+        distance = np.hypot(y - y0, x - x0) / radius
+        light = light * np.exp(-(distance ** rng.uniform(1.5, 6)))
+    return (light / max(np.percentile(light, 99.8), 1e-6)).clip(0, 1.5).astype(np.float32)
+
+
+def reflections(rng, shape, count):
+    """
+    Diffuse light: haloes, ghost images of the pupil, glows from outside the field.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Light; each has a peak drawn between 0.05 and 1.
+    """
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    light = np.zeros(shape, np.float32)
+    for _ in range(count):
+        y0, x0 = (rng.uniform(-0.3, 1.3) * size for size in shape)
+        radius = log_uniform(rng, 15, 0.8 * max(shape))
+        stretch = rng.uniform(0.7, 1.0)
+        distance = np.hypot(y - y0, stretch * (x - x0)).astype(np.float32) / radius
+        kind = rng.choice(["halo", "pupil", "disc", "glow"])
+        if kind == "halo":
+            ghost = (1 + distance**2 * 8) ** np.float32(-rng.uniform(1, 2.5))
+        elif kind == "glow":
+            ghost = np.exp(-(distance ** rng.uniform(1, 3)))
+        else:
+            soft = rng.uniform(0.01, 0.15)
+            ghost = 0.5 - 0.5 * np.tanh((distance - 1) / soft)
+            if kind == "pupil":
+                ghost = ghost * (0.5 + 0.5 * np.tanh((distance - rng.uniform(0.2, 0.5)) / soft))
+        light += log_uniform(rng, 0.05, 1) * ghost
+    return light
+
+
+def saturate(rng, electrons, well):
+    """
+    Fill pixels up to the full well; the excess bleeds along columns or is lost.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    electrons : ndarray, (H, W)
+        Charge that would be collected without a limit.
+    well : float
+        Full well in electrons.
+
+    Returns
+    -------
+    electrons : ndarray, float32, (H, W)
+        What the wells hold.
+    saturated : ndarray, bool, (H, W)
+        Pixels at the full well, bleeding included.
+    """
+    filled = np.minimum(electrons, well).astype(np.float32)
+    saturated = electrons >= well
+    if not saturated.any() or rng.uniform() < 0.3:
+        return filled, saturated
+    rows = rng.uniform() < 0.25
+    charge, held, full = (a.T if rows else a for a in (electrons, filled, saturated))
+    lost = rng.choice([0.0, rng.uniform(0, 0.95)])
+    one_sided = rng.uniform() < 0.15
+    for column in np.flatnonzero(full.any(axis=0)):
+        runs, n_runs = ndimage.label(full[:, column])
+        for start, stop in ((s[0].start, s[0].stop) for s in ndimage.find_objects(runs)[:n_runs]):
+            excess = (charge[start:stop, column] - well).sum() * (1 - lost)
+            shares = (excess, 0.0) if one_sided else (excess / 2, excess / 2)
+            for share, way in zip(shares, (range(stop, len(held)), range(start - 1, -1, -1)), strict=True):
+                for row in way:
+                    room = well - held[row, column]
+                    if share < room:
+                        held[row, column] += max(share, 0.0)
+                        break
+                    held[row, column] = well
+                    full[row, column] = True
+                    share -= room
+    return filled, saturated
+
+
+def strips(rng, shape):
+    """
+    Where a frame was not exposed: prescan, overscan, gaps between amplifiers.
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+    """
+    dark = np.zeros(shape, bool)
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        axis = rng.integers(2)
+        width = int(log_uniform(rng, 4, 100))
+        start = rng.choice([0, shape[axis] - width, rng.integers(shape[axis] - width)], p=[0.4, 0.4, 0.2])
+        pixels = [slice(None), slice(None)]
+        pixels[axis] = slice(start, start + width)
+        dark[tuple(pixels)] = True
+    return dark

@@ -1,0 +1,468 @@
+"""Scenes: exposures with all that may contaminate them, and the truth about each pixel.
+
+What counts as contaminated is defined in ``training/LABELS.md``; the numbers stand here.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from maxitools.classes import CLASSES
+from training import contaminants as add
+from training.contaminants import log_uniform
+from training.fields import bright_stars, galaxies, render_stars, star_catalogue
+from training.optics import random_psf
+
+BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
+# Smoothing of the light of objects that decides on bright background, in pixels.
+BBG_SIGMA = 6
+
+
+@dataclass
+class Sources:
+    """Real data that scenes may be made with; see `training.sources`."""
+
+    backgrounds: list = field(default_factory=list)
+    footprints: list = field(default_factory=list)
+
+
+class Labels:
+    """Two bit masks over the classes: where each is, and where nobody can say.
+
+    Attributes
+    ----------
+    positive, unsure : ndarray, uint16, (H, W)
+        Bit i stands for class i of `maxitools.classes.CLASSES`; no bit is set in both.
+    """
+
+    def __init__(self, shape):
+        self.positive = np.zeros(shape, np.uint16)
+        self.unsure = np.zeros(shape, np.uint16)
+
+    def mark(self, name, positive, unsure=None):
+        """Set a class where it is positive, and where it is unsure."""
+        self.positive[positive] |= BIT[name]
+        if unsure is not None:
+            self.unsure[unsure] |= BIT[name]
+
+    def light(self, name, light, noise, sure, faintest):
+        """Mark a class where its own light exceeds a multiple of the noise."""
+        self.mark(name, light > sure * noise, light > faintest * noise)
+
+    def erase(self, where, keep=()):
+        """Remove all classes but those to keep where nothing reached the pixels."""
+        kept = np.uint16(sum(BIT[name] for name in keep))
+        self.positive[where] &= kept
+        self.unsure[where] &= kept
+
+    def finish(self):
+        """Make the two exclusive, and the background what no class claims."""
+        self.unsure &= ~self.positive
+        self.positive[self.positive == 0] = BIT["BG"]
+        self.unsure[(self.unsure > 0) & (self.positive == BIT["BG"])] |= BIT["BG"]
+        self.positive[self.unsure & BIT["BG"] > 0] &= ~BIT["BG"]
+
+
+@dataclass
+class Detector:
+    """A camera, all in electrons and pixels."""
+
+    sky: float
+    read_noise: float
+    well: float
+    infrared: bool
+
+    @property
+    def noise(self):
+        """Noise of a pixel of empty sky, photons and read-out."""
+        return np.sqrt(self.sky + self.read_noise**2)
+
+
+def random_detector(rng):
+    """Draw a camera and a brightness of the sky."""
+    infrared = rng.uniform() < 0.25
+    read_noise = log_uniform(rng, 8, 40) if infrared else log_uniform(rng, 1.3, 15)
+    sky = log_uniform(rng, 3, 50000) if rng.uniform() < 0.35 else log_uniform(rng, 30, 5000)
+    well = max(log_uniform(rng, 15e3, 250e3), 2.5 * sky)
+    return Detector(sky=sky, read_noise=read_noise, well=well, infrared=infrared)
+
+
+def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None):
+    """
+    Draw an exposure and its labels.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    sources : Sources
+
+    Returns
+    -------
+    image : ndarray, float32, (H, W)
+        ADU, or counts of a reduced frame.
+    positive, unsure : ndarray, uint16, (H, W)
+        As in `Labels`.
+    """
+    labels = Labels(shape)
+    detector = random_detector(rng)
+    psf = random_psf(rng)
+    clean = rng.uniform() < 0.08
+    share = (lambda probability: False) if clean else (lambda probability: rng.uniform() < probability)
+    real = sources.backgrounds and rng.uniform() < 0.25
+
+    x, y, flux = _stars(rng, shape, detector, psf)
+    if real:
+        electrons, light = _real_sky(rng, shape, detector, sources.backgrounds, labels)
+    else:
+        light = np.full(shape, detector.sky, np.float32)
+        objects = _objects(rng, shape, detector, psf, (x, y, flux), share, labels)
+        light += objects
+    diffuse, fringed_or_nebulous = _diffuse(rng, shape, detector, share, labels)
+    if not real:
+        smooth = ndimage.gaussian_filter(objects, BBG_SIGMA)
+        labels.light("BBG", smooth, detector.noise, 3, 0.5)
+    if fringed_or_nebulous:
+        labels.positive &= ~BIT["BBG"]
+        labels.unsure |= BIT["BBG"]
+    diffuse += _trails(rng, shape, detector, psf, share, labels)
+    diffuse += _persistence(rng, shape, detector, psf, (x, y, flux), share, labels)
+    light += diffuse
+
+    if real:
+        electrons += _photon_noise(rng, np.maximum(diffuse, 0)) + np.minimum(diffuse, 0)
+    else:
+        light *= _flat_field(rng, shape, clean)
+        electrons = _photon_noise(rng, np.maximum(light, 0))
+    charge = _cosmic_rays(rng, shape, sources, share)
+    local_noise = np.sqrt(np.maximum(light, 0) + detector.read_noise**2)
+    electrons, saturated = _saturation(rng, electrons + charge, light + charge, detector, labels)
+    labels.mark(
+        "CR", (charge > 2.5 * local_noise) & ~saturated, charge > 0.1 * detector.noise
+    )
+    if not real:
+        electrons += _read_out_noise(rng, shape, detector)
+    electrons = _defects(rng, electrons, detector, share, labels)
+    if not real or rng.uniform() < 0.5:
+        electrons = _unexposed(rng, electrons, detector, share, labels)
+    labels.finish()
+    return _digitise(rng, electrons, detector), labels.positive, labels.unsure
+
+
+def _stars(rng, shape, detector, psf):
+    """A catalogue whose faintest stars drown in the noise; often a few that saturate on top."""
+    faintest = detector.noise * log_uniform(rng, 2, 60)
+    brightest = detector.well * log_uniform(rng, 3, 3000)
+    density = 10 ** rng.uniform(0.7, 4.3)
+    x, y, flux = star_catalogue(
+        rng, shape, density=density, faintest=faintest, brightest=brightest
+    )
+    count = rng.choice([0, 0, 1, 2, 3, 6])
+    peak = detector.well / psf.native.max()
+    return (
+        np.append(x, rng.uniform(-20, shape[1] + 20, count)),
+        np.append(y, rng.uniform(-20, shape[0] + 20, count)),
+        np.append(flux, peak * log_uniform(rng, 0.3, 1000, count)),
+    )
+
+
+def _objects(rng, shape, detector, psf, stars, share, labels):
+    """Light of stars, galaxies and all that they scatter; marks spikes."""
+    x, y, flux = stars
+    bright = bright_stars(flux, psf, detector.noise, limit=60)
+    objects = render_stars(shape, x, y, flux, psf, bright)
+    if psf.vanes:
+        for star in bright:
+            _spikes(labels, x[star], y[star], flux[star], psf, detector.noise)
+    if rng.uniform() < 0.8:
+        objects += galaxies(rng, shape, psf, detector.noise)
+    if share(0.35):
+        peak = detector.noise * log_uniform(rng, 1, 300)
+        objects += peak * add.reflections(rng, shape, rng.integers(1, 4))
+    return objects
+
+
+def _spikes(labels, x, y, flux, psf, noise):
+    """Mark what stands out of the ring at the same distance from a star."""
+    light = psf.wide * np.float32(flux)
+    half = light.shape[0] // 2
+    shape = labels.positive.shape
+    column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    top, left = max(row - half, 0), max(column - half, 0)
+    bottom, right = min(row + half + 1, shape[0]), min(column + half + 1, shape[1])
+    if top >= bottom or left >= right:
+        return
+    cut = slice(top - row + half, bottom - row + half), slice(left - column + half, right - column + half)
+    ring = (_ring_medians(psf)[0] * np.float32(flux))[cut]
+    light, radius = light[cut], _ring_medians(psf)[1][cut]
+    above = light - ring
+    view = np.s_[top:bottom, left:right]
+    spike = (above > 1.5 * noise) & (light > 1.6 * ring) & (radius > 2.5 * psf.fwhm)
+    labels.positive[view][spike] |= BIT["SP"]
+    labels.unsure[view][(above > 0.3 * noise) & (radius > 1.2 * psf.fwhm)] |= BIT["SP"]
+
+
+def _ring_medians(psf):
+    """Median of the wide image on the ring through each pixel, and the rings' radii."""
+    if not hasattr(psf, "rings"):
+        half = psf.wide.shape[0] // 2
+        axis = np.arange(-half, half + 1)
+        radius = np.hypot(axis[:, None], axis).astype(np.float32)
+        ring = np.rint(radius).astype(int)
+        medians = ndimage.median(psf.wide, ring, np.arange(ring.max() + 1))
+        psf.rings = medians[ring].astype(np.float32), radius
+    return psf.rings
+
+
+def _diffuse(rng, shape, detector, share, labels):
+    """Gradients, nebulae and fringes; whether the latter two are there."""
+    noise = detector.noise
+    light = np.zeros(shape, np.float32)
+    rows, columns = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    if rng.uniform() < 0.5:
+        slopes = rng.normal(0, 0.03, 2) * detector.sky
+        light += slopes[0] * rows + slopes[1] * columns
+    if rng.uniform() < 0.3:
+        centre = rng.uniform(-1, 1, 2)
+        fall = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
+        light -= rng.uniform(0, 0.08) * detector.sky * fall
+    nebulous, fringed = share(0.2), share(0.15)
+    if nebulous:
+        nebula = noise * log_uniform(rng, 2, 300) * add.nebula(rng, shape)
+        labels.light("NEB", nebula, noise, 1, 0.1)
+        light += nebula
+    if fringed:
+        light += noise * log_uniform(rng, 0.5, 15) * add.fringes(rng, shape)
+        labels.mark("FR", np.s_[:])
+    return light, nebulous or fringed
+
+
+def _trails(rng, shape, detector, psf, share, labels):
+    noise = detector.noise
+    light = np.zeros(shape, np.float32)
+    if share(0.4):
+        for _ in range(rng.choice([1, 1, 1, 2, 3, 5])):
+            light += noise * log_uniform(rng, 0.8, 150) * add.trail(rng, shape, psf.fwhm)
+        labels.light("TRL", light, noise, 0.8, 0.08)
+    return light
+
+
+def _persistence(rng, shape, detector, psf, stars, share, labels):
+    noise = detector.noise
+    if not share(0.6 if detector.infrared else 0.2):
+        return np.float32(0)
+    x, y, flux = stars
+    if rng.uniform() < 0.5:
+        # The earlier exposure was dithered from this one; else of another field.
+        x, y = x + rng.normal(0, 60), y + rng.normal(0, 60)
+    else:
+        x, y = rng.uniform(0, shape[1], len(x)), rng.uniform(0, shape[0], len(y))
+    chosen = np.argsort(-flux)[: rng.integers(1, 40)]
+    peak = detector.well / psf.native.max()
+    brightness = peak * log_uniform(rng, 0.5, 300, len(chosen))
+    spots = render_stars(shape, x[chosen], y[chosen], brightness, psf, range(min(len(chosen), 12)))
+    if rng.uniform() < 0.15:
+        spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
+    glow = noise * log_uniform(rng, 1.5, 60) * add.afterglow(rng, spots, detector.well)
+    labels.light("P", glow, noise, 1, 0.1)
+    return glow
+
+
+def _cosmic_rays(rng, shape, sources, share):
+    if not share(0.75):
+        return np.zeros(shape, np.float32)
+    count = int(log_uniform(rng, 1, 400) * shape[0] * shape[1] / 512**2)
+    if sources.footprints and rng.uniform() < 0.4:
+        charge = add.footprints(rng, shape, max(count // 2, 1), sources.footprints)
+        if rng.uniform() < 0.5:
+            return charge
+        return charge + add.cosmic_rays(rng, shape, count // 2)
+    return add.cosmic_rays(rng, shape, count)
+
+
+def _photon_noise(rng, light):
+    """Poisson deviates; normal ones where the two cannot be told apart."""
+    if light.mean() > 100:
+        return light + np.sqrt(light) * rng.standard_normal(light.shape, dtype=np.float32)
+    return rng.poisson(np.minimum(light, 1e6)).astype(np.float32) + np.maximum(light - 1e6, 0)
+
+
+def _flat_field(rng, shape, clean):
+    """Response: pixel to pixel, texture, shadows of dust, colour filters, amplifiers."""
+    response = 1 + rng.choice([0, 0.003, 0.01]) * rng.standard_normal(shape, dtype=np.float32)
+    if rng.uniform() < 0.2:
+        response *= 1 + rng.uniform(0, 0.01) * add.random_field(rng, shape, rng.uniform(-3, 0))
+    if rng.uniform() < 0.15:
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        for _ in range(rng.integers(1, 6)):
+            radius = log_uniform(rng, 4, 60)
+            place = rng.uniform(0, 1, 2) * shape
+            distance = np.hypot(rows - place[0], columns - place[1]) / radius
+            hole = distance < rng.uniform(0, 0.6)
+            response *= 1 - rng.uniform(0.005, 0.08) * ((distance < 1) & ~hole)
+    if rng.uniform() < 0.05 and not clean:
+        response *= np.tile(rng.uniform(0.6, 1, (2, 2)), (shape[0] // 2 + 1, shape[1] // 2 + 1))[
+            : shape[0], : shape[1]
+        ]
+    if rng.uniform() < 0.15:
+        response[:, rng.integers(shape[1]) :] *= 1 + rng.normal(0, 0.015)
+    return response.astype(np.float32)
+
+
+def _saturation(rng, electrons, expected, detector, labels):
+    """Clip at the full well in one of the ways that detectors have."""
+    filled, saturated = add.saturate(rng, electrons, detector.well)
+    rim = ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
+    labels.mark("SAT", saturated, rim)
+    way = rng.choice(["level", "level", "level", "soft", "turned", "constant", "wrapped"])
+    if way == "soft":
+        filled[saturated] *= rng.uniform(0.9, 1.1, saturated.sum())
+    elif way == "turned":
+        excess = np.clip(expected / detector.well - rng.uniform(2, 10), 0, None)
+        filled -= np.where(saturated, detector.well * np.minimum(0.2 * excess, 0.98), 0)
+    elif way == "constant":
+        filled[saturated] = detector.well * rng.choice([0.0, 1.3, 3.0])
+    elif way == "wrapped":
+        filled[expected > detector.well * rng.uniform(1, 3)] -= 2 * detector.well
+    return filled, saturated
+
+
+def _read_out_noise(rng, shape, detector):
+    """White noise, sometimes correlated as after resampling; rows, columns, ripples."""
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    if rng.uniform() < 0.1:
+        noise = ndimage.gaussian_filter(noise, rng.uniform(0.4, 0.9))
+        noise /= noise.std()
+    noise *= np.float32(detector.read_noise)
+    sigma = detector.noise
+    if rng.uniform() < 0.2:
+        banding = rng.uniform(0.05, 0.8) * sigma * rng.standard_normal(shape[0])
+        noise += banding[:, None] if rng.uniform() < 0.7 else banding[None, : shape[1]]
+    if rng.uniform() < 0.1:
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        kx, ky = rng.normal(0, 1, 2)
+        phase = 2 * np.pi * (kx * columns + ky * rows) / log_uniform(rng, 3, 40)
+        noise += rng.uniform(0.1, 0.7) * sigma * np.sin(phase)
+    if rng.uniform() < 0.1:
+        noise[rng.integers(shape[0]) :] += rng.uniform(-3, 3) * sigma
+    return noise
+
+
+def _defects(rng, electrons, detector, share, labels):
+    """Hot and dead pixels, columns, lines and clusters."""
+    sigma, shape = detector.noise, electrons.shape
+    area = electrons.size / 512**2
+    if share(0.4):
+        faintest = log_uniform(rng, 1.5, 30)
+        for pixels in add.defects(rng, shape, rng.integers(1, 9), lines=True):
+            level = sigma * log_uniform(rng, faintest, 40 * faintest)
+            part = electrons[pixels]
+            part += level * (1 + rng.uniform(0, 0.2) * rng.standard_normal(part.shape))
+            part += np.sqrt(level) * rng.standard_normal(part.shape)
+            labels.positive[pixels] |= BIT["HCL"]
+    if share(0.45):
+        for pixels in add.defects(rng, shape, rng.integers(1, 9), lines=True):
+            _kill(rng, electrons, pixels, detector, faintest=1.5)
+            labels.positive[pixels] |= BIT["DCL"]
+    if share(0.25):
+        dead = add.clusters(rng, shape, rng.integers(1, 12))
+        _kill(rng, electrons, dead, detector, faintest=4)
+        labels.mark("DCL", dead)
+    if share(0.5):
+        faintest = log_uniform(rng, 5, 40)
+        for pixels in add.defects(rng, shape, int(area * log_uniform(rng, 3, 900)), lines=False):
+            electrons[pixels] += sigma * log_uniform(rng, faintest, 50 * faintest)
+            labels.positive[pixels] |= BIT["HP"]
+    if share(0.5):
+        for pixels in add.defects(rng, shape, int(area * log_uniform(rng, 3, 900)), lines=False):
+            _kill(rng, electrons, pixels, detector, faintest=4)
+            labels.positive[pixels] |= BIT["DP"]
+    return np.minimum(electrons, 4 * detector.well)
+
+
+def _kill(rng, electrons, pixels, detector, faintest):
+    """Take most of the light away; where there is hardly any, fall below the sky."""
+    sigma = detector.noise
+    left = rng.choice([0.0, rng.uniform(0, 0.85)])
+    if detector.sky * (1 - left) > faintest * sigma:
+        electrons[pixels] *= left
+        electrons[pixels] += rng.normal(0, detector.read_noise, electrons[pixels].shape)
+    else:
+        # A pixel that was hot in the dark frame, say: too much was subtracted.
+        electrons[pixels] -= sigma * log_uniform(rng, faintest, 15 * faintest)
+
+
+def _unexposed(rng, electrons, detector, share, labels):
+    """Strips without light: at the bias level, or at zero."""
+    if not share(0.35):
+        return electrons
+    dark = add.strips(rng, electrons.shape)
+    level = 0.0
+    noise = detector.read_noise
+    if rng.uniform() < 0.15:
+        noise = 0.0
+    if detector.sky < 2 * detector.noise:
+        level = detector.sky - detector.noise * log_uniform(rng, 2, 100)
+    values = level + noise * rng.standard_normal(electrons.shape, dtype=np.float32)
+    if rng.uniform() < 0.2:
+        # Charge left behind by the last columns, and the settling of the amplifier.
+        values += detector.sky * rng.uniform(0, 0.3) * np.exp(
+            -ndimage.distance_transform_edt(dark) / rng.uniform(0.5, 5)
+        )
+    electrons = np.where(dark, values, electrons)
+    labels.erase(dark)
+    labels.mark("OV", dark)
+    return electrons
+
+
+def _real_sky(rng, shape, detector, backgrounds, labels):
+    """Cut from a real frame, scaled to the detector's noise, with what is known of it."""
+    frame = backgrounds[rng.integers(len(backgrounds))]
+    corner = [rng.integers(max(a - n, 0) + 1) for a, n in zip(frame.level.shape, shape, strict=True)]
+    cut = tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
+    turn = rng.integers(8)
+    residual, level, suspect, saturated = (
+        _oriented(turn, _filled(part[cut], shape))
+        for part in (frame.residual, frame.level, frame.suspect, frame.saturated)
+    )
+    sigma = detector.noise
+    electrons = detector.sky + sigma * (residual + level)
+    light = detector.sky + sigma * np.maximum(ndimage.median_filter(residual, 3) + level, 0)
+    for name in frame.everywhere:
+        labels.mark(name, np.s_[:])
+    for name in frame.unknown:
+        labels.unsure |= BIT[name]
+    for name in ("CR", "HP", "DP", "HCL", "DCL"):
+        labels.unsure[suspect] |= BIT[name]
+    rim = ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
+    labels.mark("SAT", saturated, rim)
+    bright = np.maximum(ndimage.gaussian_filter(residual, BBG_SIGMA), np.abs(level))
+    labels.mark("BBG", np.zeros(shape, bool), bright > 0.5)
+    labels.mark("SP", np.zeros(shape, bool), bright > 2)
+    return electrons.astype(np.float32), light.astype(np.float32)
+
+
+def _filled(part, shape):
+    """Mirror a part that is smaller than the scene up to its size."""
+    return np.pad(part, [(0, n - s) for s, n in zip(part.shape, shape, strict=True)], mode="reflect")
+
+
+def _oriented(which, image):
+    """One of the eight turns and flips of a square image."""
+    image = np.rot90(image, which % 4)
+    return (image.T if which > 3 else image).copy()
+
+
+def _digitise(rng, electrons, detector):
+    """Electrons to counts: raw integers over a bias, or a reduced frame."""
+    gain = log_uniform(rng, 0.2, max(1.5 * detector.noise, 0.3))
+    counts = electrons / gain
+    if rng.uniform() < 0.5:
+        counts = np.rint(counts + rng.uniform(100, 2000))
+        if rng.uniform() < 0.5:
+            counts = np.clip(counts, 0, 65535)
+    elif rng.uniform() < 0.6:
+        counts = (counts - detector.sky / gain) * log_uniform(rng, 1e-3, 10)
+    return counts.astype(np.float32)
