@@ -88,7 +88,7 @@ def random_detector(rng):
     return Detector(sky=sky, read_noise=read_noise, well=well, infrared=infrared)
 
 
-def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None):
+def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0):
     """
     Draw an exposure and its labels.
 
@@ -98,6 +98,12 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None):
     shape : tuple of int
         Shape (H, W).
     sources : Sources
+    psf : Psf, optional
+    detector : Detector, optional
+    stars : tuple of ndarray, optional
+        x, y (pixels) and flux (electrons). What is not given is drawn.
+    busy : float
+        Factor on the probability of each contaminant.
 
     Returns
     -------
@@ -107,13 +113,17 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None):
         As in `Labels`.
     """
     labels = Labels(shape)
-    detector = random_detector(rng)
-    psf = random_psf(rng)
+    detector = detector or random_detector(rng)
+    psf = psf or random_psf(rng)
     clean = rng.uniform() < 0.08
-    share = (lambda probability: False) if clean else (lambda probability: rng.uniform() < probability)
+    busy = 0.0 if clean else busy
+
+    def share(probability):
+        return rng.uniform() < busy * probability
+
     real = sources.backgrounds and rng.uniform() < 0.25
 
-    x, y, flux = _stars(rng, shape, detector, psf)
+    x, y, flux = stars or _stars(rng, shape, detector, psf)
     if real:
         electrons, light = _real_sky(rng, shape, detector, sources.backgrounds, labels)
     else:
