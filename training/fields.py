@@ -1,6 +1,7 @@
 """Fields of stars and galaxies, in electrons and without noise."""
 
 import numpy as np
+from scipy import fft
 from scipy.signal import oaconvolve
 
 from training.optics import OVERSAMPLING
@@ -113,26 +114,35 @@ def render_stars(shape, x, y, flux, psf, bright=()):
         # One by one, because a transform leaves ripples of 1e-7 of the brightest star everywhere.
         for i in bright[chosen[bright]]:
             pixel = row[i] // OVERSAMPLING, column[i] // OVERSAMPLING
-            shift = OVERSAMPLING // 2
-            core = local.stamp(column[i] % OVERSAMPLING - shift, row[i] % OVERSAMPLING - shift)
+            place = row[i] % OVERSAMPLING * OVERSAMPLING + column[i] % OVERSAMPLING
+            core = local.stamps[place]
             add_stamp(image, core * np.float32(flux[i] * local.core_share), *pixel)
             add_stamp(image, local.wings * np.float32(flux[i]), *pixel)
     return image
 
 
 def _render_faint(shape, column, row, flux, psf):
-    """Convolve stars at pixels of the fine grid with the core, and bin."""
-    height, width = shape
-    pad = psf.core.shape[0] // 2
-    fine = np.zeros((height * OVERSAMPLING + 2 * pad, width * OVERSAMPLING + 2 * pad), np.float32)
-    row, column = row + pad, column + pad
-    inside = (row >= 0) & (column >= 0) & (row < fine.shape[0]) & (column < fine.shape[1])
+    """Convolve stars at pixels of the fine grid with the core, and bin.
+
+    Stars at the same place within their pixel share a stamp of native pixels, so that the
+    transforms are no larger than the image.
+    """
+    stamps = psf.stamps
+    pad = stamps.shape[1] // 2
+    height, width = shape[0] + 2 * pad, shape[1] + 2 * pad
+    row, column = row + pad * OVERSAMPLING, column + pad * OVERSAMPLING
+    y, x = row // OVERSAMPLING, column // OVERSAMPLING
+    inside = (y >= 0) & (x >= 0) & (y < height) & (x < width)
     if not inside.any():
         return np.zeros(shape, np.float32)
-    np.add.at(fine, (row[inside], column[inside]), flux[inside])
-    fine = oaconvolve(fine, psf.core, mode="valid")
-    fine = fine.reshape(height, OVERSAMPLING, width, OVERSAMPLING)
-    return np.maximum(fine.sum((1, 3), dtype=np.float32), 0)
+    place = row % OVERSAMPLING * OVERSAMPLING + column % OVERSAMPLING
+    stars = np.zeros((len(stamps), height, width), np.float32)
+    np.add.at(stars, (place[inside], y[inside], x[inside]), flux[inside])
+    # What wraps around stays within the padding.
+    size = [fft.next_fast_len(n + pad, real=True) for n in (height, width)]
+    product = (fft.rfft2(stars, size) * fft.rfft2(stamps, size)).sum(0)
+    image = fft.irfft2(product, size)[2 * pad : 2 * pad + shape[0], 2 * pad : 2 * pad + shape[1]]
+    return np.maximum(image, 0)
 
 
 def add_stamp(image, stamp, row, column):

@@ -88,29 +88,25 @@ class Psf:
     @cached_property
     def native(self):
         """The core integrated over native pixels and centred on one, odd shape, sum 1."""
-        return self.stamp(0, 0)
+        return self.stamps[OVERSAMPLING**2 // 2]
 
-    def stamp(self, dx, dy):
-        """Integrate the core over native pixels.
+    @cached_property
+    def stamps(self):
+        """The core integrated over native pixels, for each place of a star within its pixel.
 
-        Parameters
-        ----------
-        dx, dy : int
-            Offset of the star from the centre of the middle pixel, in fine pixels, at most
-            ``OVERSAMPLING // 2`` either way.
-
-        Returns
-        -------
-        ndarray of float32, shape (k, k)
-            k is odd; the sum is 1.
+        ndarray of float32, shape (OVERSAMPLING**2, k, k): the fine pixels of a native one row by row;
+        k is odd and each sum is 1.
         """
         n = self.core.shape[0]
-        half = -(-(n // 2 + 1) // OVERSAMPLING) + 1
-        side = 2 * half + 1
-        fine = np.zeros((side * OVERSAMPLING,) * 2, np.float32)
-        corner = fine.shape[0] // 2 - n // 2
-        fine[corner + dy : corner + dy + n, corner + dx : corner + dx + n] = self.core
-        return fine.reshape(side, OVERSAMPLING, side, OVERSAMPLING).sum((1, 3))
+        side = 2 * (-(-(n // 2 + 1) // OVERSAMPLING) + 1) + 1
+        corner = side * OVERSAMPLING // 2 - n // 2
+        stamps = []
+        for dy, dx in np.ndindex(OVERSAMPLING, OVERSAMPLING):
+            fine = np.zeros((side * OVERSAMPLING,) * 2, np.float32)
+            top, left = corner + dy - OVERSAMPLING // 2, corner + dx - OVERSAMPLING // 2
+            fine[top : top + n, left : left + n] = self.core
+            stamps.append(fine.reshape(side, OVERSAMPLING, side, OVERSAMPLING).sum((1, 3)))
+        return np.stack(stamps)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,6 @@ half a FWHM is the least.  Elongation that the optics make is none.
 import numpy as np
 from scipy import ndimage
 
-from training import contaminants as add
 from training.contaminants import log_uniform
 from training.fields import star_catalogue
 from training.optics import PsfField, random_aberrations, random_psf
