@@ -1,0 +1,366 @@
+"""Score networks side by side on scenes with a truth: ``python -m training.evaluate --help``."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import maximask
+import maxitrack
+from maxitools import decisions, networks
+from maxitools.classes import NAMES
+from training import metrics
+
+# Smoothed light of objects has no sharp meaning where the sky itself carries structure.
+BBG_SPOILERS = ("FR", "NEB")
+MASK_COLUMNS = ("AUC", "TPR@1e-3", "TPR@1e-2", "AP", "Matthews", "precision", "recall", "ECE")
+
+
+def bit(name):
+    """Bit of a class in the truth of a scene."""
+    return np.uint16(1 << NAMES.index(name))
+
+
+def scored_pixels(positive, unsure, name):
+    """
+    Truth of a class, and where it counts.
+
+    Parameters
+    ----------
+    positive, unsure : ndarray, uint16, (H, W)
+        Bit i belongs to the i-th class of `maxitools.classes.CLASSES`.
+    name : str
+        Name of the class.
+
+    Returns
+    -------
+    truth, counts : ndarray of bool, (H, W)
+        A pixel that is unsure does not count, nor does BBG in a scene with fringes or
+        nebulosity.
+    """
+    truth = (positive & bit(name)) > 0
+    counts = (unsure & bit(name)) == 0
+    if name == "BBG" and any(np.any(positive & bit(other)) for other in BBG_SPOILERS):
+        counts = np.zeros_like(counts)
+    return truth, counts
+
+
+def count_scenes(paths, answers_of, classes):
+    """
+    Histograms of a mask network's answers over scenes.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Scenes as `training.simulate` writes them.
+    answers_of : callable
+        `answers_of(image)` gives the probabilities, float32 (C, H, W).
+    classes : sequence of str
+        Names of the C classes.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By class, as `metrics.histogram`.
+    """
+    counts = {name: np.zeros((2, metrics.BINS), np.int64) for name in classes}
+    for path in tqdm(paths, unit="scene", disable=not sys.stderr.isatty()):
+        with np.load(path) as scene:
+            image, positive, unsure = scene["image"], scene["positive"], scene["unsure"]
+        for name, answer in zip(classes, answers_of(image), strict=True):
+            truth, scored = scored_pixels(positive, unsure, name)
+            counts[name] += metrics.histogram(answer[scored], truth[scored])
+    return counts
+
+
+def mask_scores(counts, recipe):
+    """
+    Scores of a mask network, class by class.
+
+    Parameters
+    ----------
+    counts : dict of str to ndarray
+        Of `count_scenes`.
+    recipe : maxitools.networks.Recipe
+        Whose priors and thresholds make the masks.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By class, then by the names in `MASK_COLUMNS`. A class without positives or without
+        negatives is left out.
+    """
+    scores = {}
+    for name, histogram in counts.items():
+        number = histogram.sum(axis=1)
+        if number.min() == 0:
+            continue
+        factor = decisions.prior_factor(recipe.training_priors[name], recipe.default_priors[name])
+        limit = decisions.raw_threshold(recipe.thresholds[name], factor)
+        negative, positive = histogram[:, metrics.bin_of(limit) + 1 :].sum(axis=1)
+        tp, fp, fn, tn = positive, negative, number[1] - positive, number[0] - negative
+        own = metrics.at_prior(
+            histogram, recipe.training_priors[name], number[1] / number.sum()
+        )
+        mean, share, weight = metrics.reliability(own)
+        values = (
+            metrics.roc_auc(histogram),
+            metrics.tpr_at(histogram, 1e-3),
+            metrics.tpr_at(histogram, 1e-2),
+            metrics.average_precision(histogram),
+            metrics.matthews(tp, fp, fn, tn),
+            tp / max(tp + fp, 1),
+            tp / number[1],
+            np.average(np.abs(mean - share), weights=weight),
+        )
+        scores[name] = dict(zip(MASK_COLUMNS, map(float, values), strict=True))
+    return scores
+
+
+def choose_thresholds(counts, recipe):
+    """
+    Thresholds that give the masks with the highest Matthews coefficient.
+
+    Parameters
+    ----------
+    counts : dict of str to ndarray
+        Of `count_scenes`, from scenes that the network was not trained on.
+    recipe : maxitools.networks.Recipe
+        Its priors are kept.
+
+    Returns
+    -------
+    dict of str to float
+        Threshold by class, for probabilities at the default priors; a class without
+        positives or without negatives keeps the threshold that it has.
+    """
+    thresholds = {}
+    for name, histogram in counts.items():
+        thresholds[name] = recipe.thresholds[name]
+        if histogram.sum(axis=1).min() > 0:
+            raw, _ = metrics.best_threshold(histogram)
+            factor = decisions.prior_factor(
+                recipe.training_priors[name], recipe.default_priors[name]
+            )
+            thresholds[name] = float(f"{decisions.modify(raw, factor):.6g}")
+    return thresholds
+
+
+def track_scores(probabilities, affected):
+    """
+    Scores of a tracking network.
+
+    Parameters
+    ----------
+    probabilities : ndarray, (N,)
+        Answers at equal priors.
+    affected : ndarray of bool, (N,)
+        The truth.
+
+    Returns
+    -------
+    dict of str to float
+    """
+    histogram = metrics.histogram(probabilities, affected)
+    mean, share, weight = metrics.reliability(histogram, 10)
+    return {
+        "AUC": metrics.roc_auc(histogram),
+        "accuracy": float(np.mean((probabilities > 0.5) == affected)),
+        "highest without error": float(np.max(probabilities[~affected])),
+        "ECE": float(np.average(np.abs(mean - share), weights=weight)),
+    }
+
+
+def mask_table(scores):
+    """
+    Scores of several mask networks as a Markdown table, one line per class and network.
+
+    Parameters
+    ----------
+    scores : dict of str to dict
+        `mask_scores` by the name of the network.
+
+    Returns
+    -------
+    str
+    """
+    lines = [
+        "| class | network | " + " | ".join(MASK_COLUMNS) + " |",
+        "| --- " * (len(MASK_COLUMNS) + 2) + "|",
+    ]
+    for name in NAMES:
+        for network, values in scores.items():
+            if name in values:
+                cells = " | ".join(f"{values[name][column]:.4f}" for column in MASK_COLUMNS)
+                lines.append(f"| {name} | {network} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def track_table(scores, names, affected, answers):
+    """
+    Scores of several tracking networks, and every exposure's answers, as Markdown tables.
+
+    Parameters
+    ----------
+    scores : dict of str to dict
+        `track_scores` by the name of the network.
+    names : sequence of str, (N,)
+        Of the exposures.
+    affected : ndarray of bool, (N,)
+        The truth.
+    answers : dict of str to ndarray, (N,)
+        Probabilities by the name of the network.
+
+    Returns
+    -------
+    str
+    """
+    columns = list(next(iter(scores.values())))
+    lines = ["| network | " + " | ".join(columns) + " |", "| --- " * (len(columns) + 1) + "|"]
+    for network, values in scores.items():
+        lines.append(f"| {network} | " + " | ".join(f"{values[c]:.4f}" for c in columns) + " |")
+    lines += ["", "| exposure | affected | " + " | ".join(answers) + " |"]
+    lines.append("| --- " * (len(answers) + 2) + "|")
+    for i, name in enumerate(names):
+        cells = " | ".join(f"{values[i]:.4f}" for values in answers.values())
+        lines.append(f"| {name} | {'yes' if affected[i] else 'no'} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(panels, folder):
+    """
+    Draw ROC curves and reliability.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to ndarray
+        Histograms at the prior of the scored data, by panel title, then by network.
+    folder : Path
+        Where `roc.png` and `reliability.png` go.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    size = {"figsize": (3.6 * columns, 3.4 * rows), "squeeze": False, "layout": "constrained"}
+    roc_figure, roc_axes = plt.subplots(rows, columns, **size)
+    reliability_figure, reliability_axes = plt.subplots(rows, columns, **size)
+    for axes in (*roc_axes.flat[len(panels) :], *reliability_axes.flat[len(panels) :]):
+        axes.axis("off")
+    for (title, networks_), roc_axis, axis in zip(
+        panels.items(), roc_axes.flat, reliability_axes.flat, strict=False
+    ):
+        for network, histogram in networks_.items():
+            roc_axis.plot(*metrics.roc(histogram), label=network)
+            axis.plot(*metrics.reliability(histogram)[:2], "o-", ms=3, label=network)
+        roc_axis.set(xscale="log", xlim=(1e-5, 1), ylim=(0, 1), title=title)
+        roc_axis.set(xlabel="false positive rate", ylabel="true positive rate")
+        axis.plot([0, 1], [0, 1], color="0.7", lw=0.8)
+        axis.set(xlim=(0, 1), ylim=(0, 1), title=title)
+        axis.set(xlabel="probability given", ylabel="share of positives")
+    roc_axes.flat[0].legend(fontsize="small")
+    reliability_axes.flat[0].legend(fontsize="small")
+    roc_figure.savefig(folder / "roc.png", dpi=100)
+    reliability_figure.savefig(folder / "reliability.png", dpi=100)
+
+
+def evaluate_masks(paths, net_paths, choose):
+    """Histograms and scores by network; with `choose`, after new thresholds were written."""
+    counts, scores = {}, {}
+    for net_path in net_paths:
+        label = str(net_path)
+        recipe = networks.find(net_path, "mask").recipe
+        counts[label] = count_scenes(
+            paths,
+            lambda image, net_path=net_path: maximask.probabilities(image, net_path),
+            recipe.classes,
+        )
+        if choose:
+            write_thresholds(net_path, choose_thresholds(counts[label], recipe))
+            recipe = networks.find(net_path, "mask").recipe
+        scores[label] = mask_scores(counts[label], recipe)
+        for name, histogram in counts[label].items():
+            number = histogram.sum(axis=1)
+            if number.min() > 0:
+                counts[label][name] = metrics.at_prior(
+                    histogram, recipe.training_priors[name], number[1] / number.sum()
+                )
+    panels = {
+        name: {label: counts[label][name] for label in counts if name in scores[label]}
+        for name in NAMES
+    }
+    return {name: panel for name, panel in panels.items() if panel}, scores
+
+
+def write_thresholds(net_path, thresholds):
+    """Put thresholds into the description of a network of this project."""
+    path = networks.find(net_path, "mask").path / "network.json"
+    if not path.exists():
+        raise networks.NetworkError(f"{net_path}: thresholds of a published network are fixed")
+    description = json.loads(path.read_text(encoding="utf-8"))
+    description["thresholds"] = thresholds
+    path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def evaluate_tracks(paths, net_paths):
+    """Histograms, scores, names, truth and answers of the exposures by network."""
+    names, affected = [], []
+    answers = {str(net_path): [] for net_path in net_paths}
+    for path in tqdm(paths, unit="exposure", disable=not sys.stderr.isatty()):
+        with np.load(path) as exposure:
+            image = exposure["image"]
+            affected.append(bool(exposure["affected"]))
+            names.append(str(exposure["name"]) if "name" in exposure else path.stem)
+        for net_path in net_paths:
+            answers[str(net_path)].append(maxitrack.probability(image, net_path, prior=0.5))
+    affected = np.array(affected)
+    answers = {label: np.array(values) for label, values in answers.items()}
+    panel = {label: metrics.histogram(values, affected) for label, values in answers.items()}
+    scores = {label: track_scores(values, affected) for label, values in answers.items()}
+    return {"tracking error": panel}, scores, names, affected, answers
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("data", type=Path, help="folder of scenes (.npz), searched through")
+    parser.add_argument(
+        "--net_path", type=Path, action="append", required=True, help="may be given repeatedly"
+    )
+    parser.add_argument("--task", choices=("mask", "track"), default="mask")
+    parser.add_argument("--output", type=Path, default=Path("scores"), help="default: scores")
+    parser.add_argument(
+        "--choose_thresholds",
+        action="store_true",
+        help="first write the thresholds that are best on these scenes into network.json",
+    )
+    options = parser.parse_args(arguments)
+    if options.choose_thresholds and options.task == "track":
+        parser.error("--choose_thresholds is for --task mask")
+    paths = sorted(options.data.rglob("*.npz"))
+    if not paths:
+        parser.error(f"{options.data}: no scenes (*.npz) here; training.simulate makes them")
+
+    try:
+        if options.task == "mask":
+            panels, scores = evaluate_masks(paths, options.net_path, options.choose_thresholds)
+            table = mask_table(scores)
+        else:
+            panels, scores, *exposures = evaluate_tracks(paths, options.net_path)
+            table = track_table(scores, *exposures)
+    except networks.NetworkError as error:
+        sys.exit(f"evaluate: {error}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "scores.md").write_text(table, encoding="utf-8")
+    (options.output / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
+    draw(panels, options.output)
+    print(table, end="")
+
+
+if __name__ == "__main__":
+    main()
