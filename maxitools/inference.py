@@ -31,17 +31,12 @@ def mask_strips(image, recipe, answer, batch_size=8, done=None):
     """
     strip = None
     for batch in batches(tiles(recipe.normalise(image), image.shape, recipe.tiling), batch_size):
-        answers = answer(np.stack([tile.pixels for tile in batch]))
-        for tile, planes in zip(batch, answers, strict=True):
+        for tile, planes in zip(batch, answer(batch), strict=True):
             rows, columns = tile.rows, tile.columns
             if columns.first == 0:
                 shape = (planes.shape[-1], rows.last - rows.first, image.shape[1])
                 strip = np.empty(shape, planes.dtype)
-            inner = planes[
-                rows.first - rows.start : rows.last - rows.start,
-                columns.first - columns.start : columns.last - columns.start,
-            ]
-            strip[:, :, columns.first : columns.last] = np.moveaxis(inner, -1, 0)
+            strip[:, :, columns.first : columns.last] = np.moveaxis(planes, -1, 0)
             if columns.last == image.shape[1]:
                 yield rows.first, strip
         if done:

@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -204,9 +205,6 @@ class Network:
         How images reach it.
     """
 
-    # Whether `_scores` gives logits; probabilities otherwise.
-    logits = False
-
     def __init__(self, path, task, recipe):
         self.path, self.task, self.recipe = path, task, recipe
 
@@ -243,7 +241,7 @@ class Network:
 
     def masks(self, classes, thresholds=None):
         """
-        Make the function that answers batches of tiles.
+        Make the function that answers tiles.
 
         Parameters
         ----------
@@ -255,67 +253,81 @@ class Network:
         Returns
         -------
         callable
-            From float32 (N, S, S, channels) to (N, S, S, C): uint8, 0 or 1, with
-            thresholds, else float32 raw probabilities.
+            From a list of `maxitools.tiling.Tile` to a list of ndarrays (rows, columns,
+            C), one for the inner part of each tile: uint8, 0 or 1, with thresholds,
+            else float32 raw probabilities.
         """
-        tf = self.tf
         indices = [self.recipe.classes.index(name) for name in classes]
-        everything = indices == list(range(len(self.recipe.classes)))
         if thresholds is not None:
-            limits = np.asarray(thresholds, np.float64)
-            if self.logits:
-                with np.errstate(divide="ignore"):
-                    limits = np.log(limits) - np.log1p(-limits)
-            limits = limits.astype(np.float32)
-
-        def answer(scores):
-            if not everything:
-                scores = tf.gather(scores, indices, axis=-1)
-            if thresholds is not None:
-                return tf.cast(scores > limits, tf.uint8)
-            return tf.sigmoid(scores) if self.logits else scores
-
-        return self._compile(answer)
+            thresholds = np.asarray(thresholds, np.float64)
+        return self._masks(indices, thresholds)
 
     def tracks(self):
         """
-        Make the function that answers batches of tiles about tracking.
+        Make the function that answers tiles about tracking.
 
         Returns
         -------
         callable
-            From float32 (N, S, S, channels) to float32 (N,): probability that tracking
-            failed, at equal priors.
+            From a list of `maxitools.tiling.Tile` to float32 (N,): probability that
+            tracking failed, at equal priors.
         """
         raise NotImplementedError
+
+    def _decide(self, scores, indices, limits):
+        """Select classes of a tensor of scores, and compare with limits where there are any."""
+        if indices != list(range(scores.shape[-1])):
+            scores = self.tf.gather(scores, indices, axis=-1)
+        if limits is None:
+            return scores
+        return self.tf.cast(scores > limits.astype(np.float32), self.tf.uint8)
+
+
+def _pixels(tiles):
+    return np.stack([tile.pixels for tile in tiles])
+
+
+def _inner(tiles, answers):
+    """The part of each answer that its tile stands for."""
+    return [answer[tile.inner] for tile, answer in zip(tiles, answers, strict=True)]
+
+
+def _logit(probability):
+    with np.errstate(divide="ignore"):
+        return np.log(probability) - np.log1p(-probability)
 
 
 class FrozenNetwork(Network):
     """A network of this project: a frozen graph and its description, `network.json`."""
-
-    logits = True
 
     def __init__(self, path, task, recipe, description):
         super().__init__(path, task, recipe)
         self.description = description
 
     def _load(self):
-        tf = self.tf
-        graph = tf.compat.v1.GraphDef()
+        v1 = self.tf.compat.v1
+        graph = v1.GraphDef()
         graph.ParseFromString((self.path / self.description["graph"]).read_bytes())
-        whole = tf.compat.v1.wrap_function(
-            partial(tf.compat.v1.import_graph_def, graph, name=""), []
-        )
-        self._scores = whole.prune(self.description["input"], self.description["output"])
+        whole = v1.wrap_function(partial(v1.import_graph_def, graph, name=""), [])
+        self._logits = whole.prune(self.description["input"], self.description["output"])
 
-    def _compile(self, answer):
-        tf = self.tf
-        pixels = tf.TensorSpec(self._scores.inputs[0].shape, tf.float32)
-        function = tf.function(lambda x: answer(self._scores(x)), input_signature=[pixels])
-        return lambda batch: function(tf.constant(batch)).numpy()
+    def _function(self, finish):
+        pixels = self.tf.TensorSpec(self._logits.inputs[0].shape, self.tf.float32)
+        return self.tf.function(lambda x: finish(self._logits(x)), input_signature=[pixels])
+
+    def _masks(self, indices, thresholds):
+        limits = None if thresholds is None else _logit(thresholds)
+
+        def finish(logits):
+            answer = self._decide(logits, indices, limits)
+            return self.tf.sigmoid(answer) if limits is None else answer
+
+        function = self._function(finish)
+        return lambda tiles: _inner(tiles, function(_pixels(tiles)).numpy())
 
     def tracks(self):
-        return self._compile(lambda logits: self.tf.nn.softmax(logits)[:, 1])
+        function = self._function(lambda logits: self.tf.nn.softmax(logits)[:, 1])
+        return lambda tiles: function(_pixels(tiles)).numpy()
 
 
 class SavedModelNetwork(Network):
@@ -324,21 +336,34 @@ class SavedModelNetwork(Network):
     def _load(self):
         self._model = self.tf.saved_model.load(str(self.path))
 
-    def _compile(self, answer):
-        tf, model = self.tf, self._model
-        wanted = tf.range(len(NAMES))
-        nothing = tf.zeros(len(NAMES))
+    def _masks(self, indices, thresholds):
+        from maxitools import unpooling
 
-        def call(batch):
-            batch = tf.constant(batch)
-            if self.task == "track":
-                return answer(model(batch, False)).numpy()
-            return answer(model([batch, wanted, nothing, nothing, nothing], False)).numpy()
+        layers = unpooling.read_layers(self._model.signatures["serving_default"])
 
-        return call
+        @partial(self.tf.function, autograph=False)
+        def function(pixels, window):
+            logits = unpooling.logits(layers, pixels, window)
+            return self._decide(self.tf.sigmoid(logits), indices, thresholds)
+
+        def answer(tiles):
+            answers = []
+            for window, alike in groupby(tiles, unpooling.tile_window):
+                alike = list(alike)
+                planes = function(self.tf.constant(_pixels(alike)), window).numpy()
+                answers += [
+                    plane[
+                        tile.inner[0].start - window.top : tile.inner[0].stop - window.top,
+                        tile.inner[1].start - window.left : tile.inner[1].stop - window.left,
+                    ]
+                    for tile, plane in zip(alike, planes, strict=True)
+                ]
+            return answers
+
+        return answer
 
     def tracks(self):
-        return self._compile(lambda probabilities: probabilities[:, 1])
+        return lambda tiles: self._model(self.tf.constant(_pixels(tiles)), False).numpy()[:, 1]
 
 
 class CheckpointNetwork(Network):
@@ -358,23 +383,19 @@ class CheckpointNetwork(Network):
         self._session = v1.Session(graph=graph, config=config)
         saver.restore(self._session, str(self.path))
 
-    def masks(self, classes, thresholds=None):
-        indices = [self.recipe.classes.index(name) for name in classes]
-        zeros = np.zeros(len(indices), np.float32)
-
-        def call(batch):
-            feed = {"rinputs:0": batch, "flags:0": indices}
-            answer = self._session.run("fpredictions:0", feed)
-            answer = np.moveaxis(answer, 1, 3)
+    def _masks(self, indices, thresholds):
+        def answer(tiles):
+            feed = {"rinputs:0": _pixels(tiles), "flags:0": indices}
+            planes = np.moveaxis(self._session.run("fpredictions:0", feed), 1, -1)
             if thresholds is not None:
-                answer = (answer > np.float32(thresholds)).astype(np.uint8)
-            return answer
+                planes = (planes > thresholds.astype(np.float32)).astype(np.uint8)
+            return _inner(tiles, planes)
 
-        return call
+        return answer
 
     def tracks(self):
-        def call(batch):
-            feed = {"rinputs:0": batch, "batch_s:0": len(batch), "drop:0": 1.0}
+        def answer(tiles):
+            feed = {"rinputs:0": _pixels(tiles), "batch_s:0": len(tiles), "drop:0": 1.0}
             return self._session.run("predictions:0", feed)[:, 0]
 
-        return call
+        return answer

@@ -8,8 +8,19 @@ import numpy as np
 Span = namedtuple("Span", "start first last")
 Span.__doc__ = """A tile along one axis: where it starts, and the pixels [first, last) it answers."""
 
-Tile = namedtuple("Tile", "pixels rows columns")
-Tile.__doc__ = """The pixels of a tile (S, S, channels) and the Span of its rows and columns."""
+
+class Tile(namedtuple("Tile", "pixels rows columns")):
+    """The pixels of a tile (S, S, channels) and the Span of its rows and columns."""
+
+    __slots__ = ()
+
+    @property
+    def inner(self):
+        """Slices of the tile's rows and columns that it answers."""
+        return tuple(
+            slice(span.first - span.start, span.last - span.start)
+            for span in (self.rows, self.columns)
+        )
 
 
 class HaloTiling:
