@@ -10,10 +10,11 @@ import numpy as np
 from tqdm import tqdm
 
 from training import sources
+from training.exposures import draw_exposure
 from training.scenes import Sources, draw_scene
 
 
-def write_scene(index, folder, seed, size, real):
+def write_scene(index, folder, task, seed, size, real):
     """
     Draw a scene and write it, unless it is there already.
 
@@ -22,24 +23,29 @@ def write_scene(index, folder, seed, size, real):
     index : int
         Number of the scene; with the seed it decides everything in it.
     folder : Path
-        Where ``scene_<index>.npz`` appears, with ``image`` (float32), and ``positive`` and
-        ``unsure`` (uint16 bit masks over the classes), each (size, size).
+        Where ``scene_<index>.npz`` appears, with ``image`` (float32, (size, size)). For the task
+        "mask" it also has ``positive`` and ``unsure`` (uint16 bit masks over the classes), for
+        "track" ``affected`` (bool), the ``name`` of the motion and its ``amount`` in FWHM.
+    task : str
     seed, size : int
     real : Sources
     """
     path = folder / f"scene_{index:06d}.npz"
     if path.exists():
         return
-    image, positive, unsure = draw_scene(np.random.default_rng((seed, index)), (size, size), real)
+    draw = draw_scene if task == "mask" else draw_exposure
+    names = ("positive", "unsure") if task == "mask" else ("affected", "name", "amount")
+    image, *truth = draw(np.random.default_rng((seed, index)), (size, size), real)
     part = path.with_suffix(".part")
     with open(part, "wb") as file:
-        np.savez(file, image=image, positive=positive, unsure=unsure)
+        np.savez(file, image=image, **dict(zip(names, truth, strict=True)))
     os.replace(part, path)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m training.simulate", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the scenes go; made if need be")
+    parser.add_argument("--task", choices=("mask", "track"), default="mask", help="default: mask")
     parser.add_argument("--scenes", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--size", type=int, default=512, help="side in pixels (default: 512)")
     parser.add_argument("--seed", type=int, default=1)
@@ -53,9 +59,9 @@ def main():
         sources.read_backgrounds(options.backgrounds) if options.backgrounds else [],
         sources.read_footprints(options.footprints) if options.footprints else [],
     )
-    write = partial(
-        write_scene, folder=options.folder, seed=options.seed, size=options.size, real=real
-    )
+    write = partial(_write_scene, options.folder, options.seed, options.size)
+    _shared.append(real)
+    # Forked workers see the real frames without a copy.
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
         scenes = pool.imap_unordered(write, range(options.scenes))
         for _ in tqdm(scenes, total=options.scenes, unit="scene"):

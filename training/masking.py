@@ -1,0 +1,180 @@
+"""The mask network's task: crops of scenes in, the loss on their labels, and its description."""
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+from maxitools.classes import NAMES
+from maxitools.normalisation import two_scale
+from training.architectures import mask_network
+from training.export import fold
+
+MESH = 128
+CROP = 256
+BATCH = 16
+# Weight of a positive pixel in the loss: the rarer the class, the more.
+WEIGHTS = {
+    "CR": 10, "HCL": 8, "DCL": 5, "HP": 20, "DP": 20, "P": 8, "TRL": 3, "FR": 1, "NEB": 1,
+    "SAT": 6, "SP": 8, "OV": 2, "BBG": 1, "BG": 1,
+}  # fmt: skip
+
+# What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
+DEFAULT_PRIORS = {
+    "CR": 1e-3, "HCL": 1e-3, "DCL": 1e-3, "HP": 1e-4, "DP": 1e-4, "P": 1e-3, "TRL": 2e-3,
+    "FR": 1e-2, "NEB": 1e-2, "SAT": 1e-3, "SP": 2e-3, "OV": 1e-2, "BBG": 5e-2, "BG": 0.9,
+}  # fmt: skip
+
+
+class Dataset(keras.utils.PyDataset):
+    """
+    Random crops of the scenes in a folder, turned and flipped.
+
+    Scenes that appear in the folder later join at the start of an epoch, so that a
+    network can be trained while its scenes are still being made.
+
+    Parameters
+    ----------
+    folder : Path
+        Scenes from `training.simulate`.
+    steps : int
+        Batches per epoch.
+    seed : int
+    """
+
+    def __init__(self, folder, steps, seed):
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self.folder, self.steps = folder, steps
+        self.rng = np.random.default_rng(seed)
+        self.scenes = {}
+        self.counts = np.zeros((2, len(NAMES)))
+        self.on_epoch_end()
+
+    def on_epoch_end(self):
+        """Read the scenes that are new."""
+        new = [p for p in sorted(self.folder.glob("*.npz")) if p.name not in self.scenes]
+        for path in tqdm(new, unit="scene", desc="reading", disable=None, leave=False):
+            with np.load(path) as scene:
+                positive, unsure = scene["positive"], scene["unsure"]
+                pixels = two_scale(scene["image"], MESH)
+            # Half precision holds what matters: values are compared by their arcsinh.
+            pixels = np.clip(pixels, -6e4, 6e4).astype(np.float16)
+            self.scenes[path.name] = pixels, np.stack([positive, unsure], axis=-1)
+            for i in range(len(NAMES)):
+                bit = np.uint16(1 << i)
+                self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
+        self.names = sorted(self.scenes)
+
+    @property
+    def shares(self):
+        """Share of the pixels that are in each class, among those where it is sure."""
+        return self.counts[0] / np.maximum(self.counts[1], 1)
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        pixels = np.empty((BATCH, CROP, CROP, 2), np.float32)
+        labels = np.empty((BATCH, CROP, CROP, 2), np.int32)
+        for k in range(BATCH):
+            scene = self.scenes[self.names[self.rng.integers(len(self.names))]]
+            y, x = (self.rng.integers(side - CROP + 1) for side in scene[0].shape[:2])
+            turns, flip = self.rng.integers(4), self.rng.integers(2)
+            for part, out in zip(scene, (pixels, labels), strict=True):
+                crop = np.rot90(part[y : y + CROP, x : x + CROP], turns)
+                out[k] = crop[::-1] if flip else crop
+        return pixels, labels
+
+
+def effective_priors(shares):
+    """
+    Share of each class that the network's probabilities take for granted.
+
+    A positive pixel that weighs w counts as w pixels: the prior p acts as
+    w p / (w p + 1 - p).
+    """
+    weighted = np.array([WEIGHTS[name] for name in NAMES]) * shares
+    return weighted / (weighted + 1 - shares)
+
+
+def weighted_cross_entropy(weights):
+    """
+    Cross-entropy of each class by itself, over the pixels where its label is sure.
+
+    Parameters
+    ----------
+    weights : sequence of float, (n_classes,)
+        Of positive pixels.
+
+    Returns
+    -------
+    callable
+        `loss(labels, logits)`: int32 (N, H, W, 2) bit masks of the positive and unsure classes,
+        float (N, H, W, n_classes).
+    """
+    weights = np.asarray(weights, np.float32)
+    places = np.arange(len(weights), dtype=np.int32)
+
+    def loss(labels, logits):
+        bits = ops.right_shift(ops.cast(labels, "int32")[..., None], places) & 1
+        bits = ops.cast(bits, "float32")
+        positive, unsure = bits[..., 0, :], bits[..., 1, :]
+        weight = (1 - unsure) * (1 + positive * (weights - 1))
+        logits = ops.cast(logits, "float32")
+        # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
+        return ops.mean(weight * (ops.softplus(logits) - positive * logits), axis=-1)
+
+    return loss
+
+
+def build(dataset):
+    """
+    The network to train, and its loss.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    network : keras.Model
+    loss : callable
+    """
+    return mask_network(len(NAMES)), weighted_cross_entropy([WEIGHTS[name] for name in NAMES])
+
+
+def bare(model):
+    """The trained network without what only training needs, in single precision."""
+    return fold(model, mask_network(len(NAMES), normalise=False, dtype="float32"))
+
+
+def describe(dataset):
+    """
+    What the network's directory says of it; see `maxitools.networks`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    dict
+        With thresholds still to be chosen.
+    """
+    priors = effective_priors(dataset.shares)
+    return {
+        "format": 1,
+        "task": "mask",
+        "graph": "graph.pb",
+        "input": "pixels:0",
+        "output": "logits:0",
+        "classes": NAMES,
+        "normalisation": "two_scale",
+        "mesh": MESH,
+        "tile": 1024,
+        "halo": 64,
+        "multiple": 64,
+        "training_priors": {n: float(f"{p:.4g}") for n, p in zip(NAMES, priors, strict=True)},
+        "default_priors": DEFAULT_PRIORS,
+        "thresholds": dict.fromkeys(NAMES, 0.5),
+    }
