@@ -88,7 +88,9 @@ def random_detector(rng):
     return Detector(sky=sky, read_noise=read_noise, well=well, infrared=infrared)
 
 
-def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0):
+def draw_scene(
+    rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0, contents=None
+):
     """
     Draw an exposure and its labels.
 
@@ -104,6 +106,9 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         x, y (pixels) and flux (electrons). What is not given is drawn.
     busy : float
         Factor on the probability of each contaminant.
+    contents : set of str, optional
+        What contaminates the exposure, instead of what is drawn: names of classes, and
+        "clusters" of dead pixels. Stars saturate and have spikes in any case.
 
     Returns
     -------
@@ -118,8 +123,8 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     clean = rng.uniform() < 0.08
     busy = 0.0 if clean else busy
 
-    def share(probability):
-        return rng.uniform() < busy * probability
+    def share(name, probability):
+        return rng.uniform() < busy * probability if contents is None else name in contents
 
     real = sources.backgrounds and rng.uniform() < 0.25
 
@@ -188,7 +193,7 @@ def _objects(rng, shape, detector, psf, stars, share, labels):
             _spikes(labels, x[star], y[star], flux[star], psf, detector.noise)
     if rng.uniform() < 0.8:
         objects += galaxies(rng, shape, psf, detector.noise)
-    if share(0.35):
+    if share("BBG", 0.35):
         peak = detector.noise * log_uniform(rng, 1, 300)
         objects += peak * add.reflections(rng, shape, rng.integers(1, 4))
     return objects
@@ -238,7 +243,7 @@ def _diffuse(rng, shape, detector, share, labels):
         centre = rng.uniform(-1, 1, 2)
         fall = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
         light -= rng.uniform(0, 0.08) * detector.sky * fall
-    nebulous, fringed = share(0.2), share(0.15)
+    nebulous, fringed = share("NEB", 0.2), share("FR", 0.15)
     if nebulous:
         nebula = noise * log_uniform(rng, 2, 300) * add.nebula(rng, shape)
         labels.light("NEB", nebula, noise, 1, 0.1)
@@ -252,7 +257,7 @@ def _diffuse(rng, shape, detector, share, labels):
 def _trails(rng, shape, detector, psf, share, labels):
     noise = detector.noise
     light = np.zeros(shape, np.float32)
-    if share(0.4):
+    if share("TRL", 0.4):
         for _ in range(rng.choice([1, 1, 1, 2, 3, 5])):
             light += noise * log_uniform(rng, 0.8, 150) * add.trail(rng, shape, psf.fwhm)
         labels.light("TRL", light, noise, 0.8, 0.08)
@@ -261,7 +266,7 @@ def _trails(rng, shape, detector, psf, share, labels):
 
 def _persistence(rng, shape, detector, psf, stars, share, labels):
     noise = detector.noise
-    if not share(0.6 if detector.infrared else 0.2):
+    if not share("P", 0.6 if detector.infrared else 0.2):
         return np.float32(0)
     x, y, flux = stars
     if rng.uniform() < 0.5:
@@ -281,7 +286,7 @@ def _persistence(rng, shape, detector, psf, stars, share, labels):
 
 
 def _cosmic_rays(rng, shape, sources, share):
-    if not share(0.75):
+    if not share("CR", 0.75):
         return np.zeros(shape, np.float32)
     count = int(log_uniform(rng, 1, 400) * shape[0] * shape[1] / 512**2)
     if sources.footprints and rng.uniform() < 0.4:
@@ -364,7 +369,7 @@ def _defects(rng, electrons, detector, share, labels):
     """Hot and dead pixels, columns, lines and clusters."""
     sigma, shape = detector.noise, electrons.shape
     area = electrons.size / 512**2
-    if share(0.4):
+    if share("HCL", 0.4):
         faintest = log_uniform(rng, 1.5, 30)
         for pixels in add.defects(rng, shape, rng.integers(1, 9), lines=True):
             level = sigma * log_uniform(rng, faintest, 40 * faintest)
@@ -372,20 +377,20 @@ def _defects(rng, electrons, detector, share, labels):
             part += level * (1 + rng.uniform(0, 0.2) * rng.standard_normal(part.shape))
             part += np.sqrt(level) * rng.standard_normal(part.shape)
             labels.positive[pixels] |= BIT["HCL"]
-    if share(0.45):
+    if share("DCL", 0.45):
         for pixels in add.defects(rng, shape, rng.integers(1, 9), lines=True):
             _kill(rng, electrons, pixels, detector, faintest=1.5)
             labels.positive[pixels] |= BIT["DCL"]
-    if share(0.25):
+    if share("clusters", 0.25):
         dead = add.clusters(rng, shape, rng.integers(1, 12))
         _kill(rng, electrons, dead, detector, faintest=4)
         labels.mark("DCL", dead)
-    if share(0.5):
+    if share("HP", 0.5):
         faintest = log_uniform(rng, 5, 40)
         for pixels in add.defects(rng, shape, int(area * log_uniform(rng, 3, 900)), lines=False):
             electrons[pixels] += sigma * log_uniform(rng, faintest, 50 * faintest)
             labels.positive[pixels] |= BIT["HP"]
-    if share(0.5):
+    if share("DP", 0.5):
         for pixels in add.defects(rng, shape, int(area * log_uniform(rng, 3, 900)), lines=False):
             _kill(rng, electrons, pixels, detector, faintest=4)
             labels.positive[pixels] |= BIT["DP"]
@@ -406,7 +411,7 @@ def _kill(rng, electrons, pixels, detector, faintest):
 
 def _unexposed(rng, electrons, detector, share, labels):
     """Strips without light: at the bias level, or at zero."""
-    if not share(0.35):
+    if not share("OV", 0.35):
         return electrons
     dark = add.strips(rng, electrons.shape)
     level = 0.0
