@@ -353,8 +353,8 @@ def _read_out_noise(rng, shape, detector):
     noise *= np.float32(detector.read_noise)
     sigma = detector.noise
     if rng.uniform() < 0.2:
-        banding = rng.uniform(0.05, 0.8) * sigma * rng.standard_normal(shape[0])
-        noise += banding[:, None] if rng.uniform() < 0.7 else banding[None, : shape[1]]
+        lines = (shape[0], 1) if rng.uniform() < 0.7 else (1, shape[1])
+        noise += rng.uniform(0.05, 0.8) * sigma * rng.standard_normal(lines)
     if rng.uniform() < 0.1:
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         kx, ky = rng.normal(0, 1, 2)
