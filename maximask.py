@@ -1,16 +1,24 @@
 #!/usr/bin/env python3
-"""Find the contaminated pixels of astronomical images."""
+"""
+Find the contaminated pixels of astronomical images.
 
+As a command, `maximask IMAGE` writes masks beside each image. As a module, `mask` and
+`probabilities` do the same to arrays.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter, namedtuple
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-from maxitools.classes import NAMES
+from maxitools.classes import BY_NAME, NAMES, ClassFileError, chosen_values
+from maxitools.inputs import InputError, list_inputs, shipped_folder
 
-
-def shipped_folder():
-    """The folder that holds `model` and the default class files: the clone, or what was installed."""
-    from maxitools import inputs
-
-    return inputs.shipped_folder()
+# Imports that take time wait until the arguments are known to be good.
 
 
 def probabilities(image, net_path=None, batch_size=8, threads=None):
@@ -20,41 +28,330 @@ def probabilities(image, net_path=None, batch_size=8, threads=None):
     Parameters
     ----------
     image : ndarray, (H, W)
-        Pixel values in any real type; what is not finite counts as 0.
+        Pixel values in any real type and linear unit; what is not finite counts as 0.
     net_path : path-like, optional
         Directory of a network; the shipped one when not given.
     batch_size : int
         Tiles per network call.
     threads : int, optional
-        CPU threads; all cores when not given.
+        CPU threads; all cores when not given. The first call in a process decides.
 
     Returns
     -------
     ndarray, float32, (C, H, W)
         Of the network's classes, in their order.
+
+    Raises
+    ------
+    maxitools.networks.NetworkError
+        When the network cannot be used.
     """
-    import numpy as np
+    return _planes(image, _network(net_path, threads), None, None, batch_size)
 
-    from maxitools import inference
 
+def mask(image, net_path=None, batch_size=8, threads=None):
+    """
+    Masks of an image, as the command makes them at its defaults.
+
+    Parameters
+    ----------
+    image, net_path, batch_size, threads
+        As for `probabilities`.
+
+    Returns
+    -------
+    ndarray, uint8, (C, H, W)
+        1 where a pixel belongs to the class, for the network's classes in their order.
+    """
     network = _network(net_path, threads)
     recipe = network.recipe
-    answer = network.masks(recipe.classes)
-    whole = np.empty((len(recipe.classes), *image.shape), np.float32)
-    for first, strip in inference.mask_strips(np.asarray(image), recipe, answer, batch_size):
-        whole[:, first : first + strip.shape[1]] = strip
-    return whole
+    return _planes(image, network, recipe.default_priors, recipe.thresholds, batch_size)
 
 
-def _network(net_path, threads=None):
-    """Load a network; the last one is kept."""
+def _planes(image, network, priors, thresholds, batch_size):
+    import numpy as np
+
+    from maxitools.inference import mask_strips
+
+    image = np.asarray(image)
+    classes = network.recipe.classes
+    dtype = np.float32 if thresholds is None else np.uint8
+    planes = np.zeros((len(classes), *image.shape), dtype)
+    if image.any():
+        answer = network.masks(classes, priors, thresholds)
+        rows_of = network.recipe.normalise(image)
+        strips = mask_strips(rows_of, image.shape, network.recipe, answer, batch_size)
+        for first, strip in strips:
+            planes[:, first : first + strip.shape[1]] = strip
+    return planes
+
+
+def _network(net_path, threads):
     from maxitools import networks
 
-    path = Path(net_path or shipped_folder() / "model").resolve()
-    if path not in _loaded:
-        _loaded.clear()
-        _loaded[path] = networks.find(path, "mask").load(threads)
-    return _loaded[path]
+    return networks.loaded(net_path or shipped_folder() / "model", "mask", threads)
 
 
-_loaded = {}
+def _boolean(text):
+    if text.lower() in ("yes", "true", "t", "y", "1"):
+        return True
+    if text.lower() in ("no", "false", "f", "n", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"expected yes or no, found '{text}'")
+
+
+def _positive(text):
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found '{text}'")
+    return value
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="maximask", description="Find the contaminated pixels of astronomical images."
+    )
+    parser.add_argument(
+        "im_path",
+        help="FITS file, one HDU of it as file.fits[n], directory, or a list of these (x.list)",
+    )
+    parser.add_argument(
+        "--net_path",
+        metavar="NET_PATH",
+        help="directory of the network; the shipped one by default",
+    )
+    parser.add_argument(
+        "--prior_modif",
+        type=_boolean,
+        default=True,
+        metavar="BOOL",
+        help="adapt probabilities to the priors of classes.priors (default: True)",
+    )
+    parser.add_argument(
+        "--proba_thresh",
+        type=_boolean,
+        default=True,
+        metavar="BOOL",
+        help="threshold probabilities at those of classes.thresh (default: True)",
+    )
+    parser.add_argument(
+        "--single_mask",
+        type=_boolean,
+        default=False,
+        metavar="BOOL",
+        help="one map, classes joined by powers of two (default: False)",
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=_positive,
+        default=8,
+        metavar="N",
+        help="tiles per network call (default: 8)",
+    )
+    parser.add_argument(
+        "--threads", type=_positive, metavar="N", help="CPU threads (default: one per core)"
+    )
+    parser.add_argument(
+        "--out_dir",
+        metavar="DIR",
+        help="folder for the masks, made if missing (default: beside each image)",
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="say what is done and how long it takes"
+    )
+    return parser
+
+
+# What to do to the images: classes by name, priors and thresholds by class or None.
+Task = namedtuple("Task", "classes priors thresholds single")
+
+
+def main(argv=None):
+    """
+    Run the command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; those of the process when not given.
+
+    Returns
+    -------
+    int
+        Exit status: 0 when all went well, 1 when some input failed. Usage errors exit
+        with 2.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.single_mask and not arguments.proba_thresh:
+        parser.error("--single_mask joins thresholded maps: it contradicts --proba_thresh False")
+    try:
+        inputs = list_inputs(arguments.im_path)
+        chosen = chosen_values(Path.cwd(), shipped_folder())
+        if arguments.out_dir:
+            Path(arguments.out_dir).mkdir(parents=True, exist_ok=True)
+    except (InputError, ClassFileError) as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{arguments.out_dir}: cannot be made ({error.strerror})")
+    if arguments.threads:
+        for library in ("OMP", "OPENBLAS", "MKL"):
+            os.environ.setdefault(f"{library}_NUM_THREADS", str(arguments.threads))
+
+    from maxitools import networks
+
+    start = time.perf_counter()
+    try:
+        network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
+        task = _task(network.recipe, chosen, arguments)
+        network.load(arguments.threads)
+    except networks.NetworkError as error:
+        parser.error(str(error))
+    if arguments.verbose:
+        print(f"{network.path}: loaded in {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    return _run(inputs, network, task, arguments)
+
+
+def _task(recipe, chosen, arguments):
+    """What the class files choose and the arguments ask for, with the network's defaults."""
+    from maxitools.networks import NetworkError
+
+    flags, priors, thresholds = chosen
+    wanted = [name for name in NAMES if flags is None or flags[name]]
+    unknown = [name for name in wanted if name not in recipe.classes]
+    if unknown and flags is not None:
+        raise NetworkError(f"the network does not know the class {unknown[0]} of classes.flags")
+    classes = [name for name in wanted if name in recipe.classes]
+    if not classes:
+        raise NetworkError("classes.flags selects no class")
+    priors = {**recipe.default_priors, **(priors or {})} if arguments.prior_modif else None
+    thresholds = {**recipe.thresholds, **(thresholds or {})} if arguments.proba_thresh else None
+    return Task(classes, priors, thresholds, arguments.single_mask)
+
+
+# An image of an HDU, its rows normalised by `rows_of`, or None if it is all zeros.
+Plane = namedtuple("Plane", "hdu index rows_of")
+
+
+def _read(inputs, recipe, seconds):
+    """What comes out of each file, in order, to the last or to an error."""
+    from maxitools.frames import ImageHDU, read_hdus
+
+    for source in inputs:
+        try:
+            for hdu in read_hdus(source):
+                if not isinstance(hdu, ImageHDU):
+                    yield source, hdu
+                    continue
+                start = time.perf_counter()
+                for index, image in hdu.planes():
+                    read = time.perf_counter()
+                    rows_of = recipe.normalise(image) if image.any() else None
+                    end = time.perf_counter()
+                    seconds["read"] += read - start
+                    seconds["normalise"] += end - read
+                    yield source, Plane(hdu, index, rows_of)
+                    del image, rows_of
+                    start = time.perf_counter()
+        except InputError as error:
+            yield source, error
+
+
+def _run(inputs, network, task, arguments):
+    """Process the inputs; the exit status."""
+    from tqdm import tqdm
+
+    from maxitools.outputs import MaskFile, OutputError
+    from maxitools.pipeline import ahead
+
+    answer = network.masks(task.classes, task.priors, task.thresholds)
+    seconds, status, taken = Counter(), 0, {}
+    events = ahead(_read(inputs, network.recipe, seconds))
+    with tqdm(total=len(inputs), unit="file", disable=None) as bar:
+        for source, group in groupby(events, key=itemgetter(0)):
+            start, pixels = time.perf_counter(), 0
+            try:
+                path = source.masks_path(arguments.out_dir)
+                other = taken.setdefault(path.resolve(), source)
+                if other is not source:
+                    raise OutputError(f"its masks would replace those of {other.given}")
+                with MaskFile(path) as file:
+                    for _, event in group:
+                        pixels += _write(file, event, network, task, answer, arguments.batch_size)
+            except (InputError, OutputError) as error:
+                status = 1
+                tqdm.write(f"maximask: {source.given}: {error}", file=sys.stderr)
+            else:
+                if arguments.verbose:
+                    seconds.update(write=file.seconds, all=time.perf_counter() - start)
+                    tqdm.write(f"{source.given}: {_rates(pixels, seconds)}", file=sys.stderr)
+            seconds.clear()
+            bar.update()
+    return status
+
+
+def _rates(pixels, seconds):
+    steps = [f"{step} {s:.2f} s, {pixels / s / 1e6:.1f} MPix/s" for step, s in seconds.items() if s]
+    return f"{pixels / 1e6:.2f} MPix ({'; '.join(steps)})"
+
+
+def _write(file, event, network, task, answer, batch_size):
+    """Write what came of an input, masks where it is an image; the number of its pixels."""
+    from tqdm import tqdm
+
+    from maxitools.decisions import single_mask
+    from maxitools.frames import CopiedHDU
+    from maxitools.inference import mask_strips
+    from maxitools.tiling import n_tiles
+
+    if isinstance(event, InputError):
+        raise event
+    if isinstance(event, CopiedHDU):
+        file.append(event.data)
+        return 0
+    hdu, shape = event.hdu, event.hdu.shape[-2:]
+    if not any(event.index):
+        file.append_image(_header(file, hdu, network, task))
+    if event.rows_of is not None:
+        bar = tqdm(
+            total=n_tiles(shape, network.recipe.tiling),
+            desc=f"HDU {hdu.index}",
+            unit="tile",
+            leave=False,
+            disable=None,
+        )
+        with bar:
+            strips = mask_strips(
+                event.rows_of, shape, network.recipe, answer, batch_size, bar.update
+            )
+            for first, strip in strips:
+                if task.single:
+                    codes = [BY_NAME[name].code for name in task.classes]
+                    file.write_rows(event.index, first, single_mask(strip, codes))
+                else:
+                    for place, rows in enumerate(strip):
+                        file.write_rows((place, *event.index), first, rows)
+    return shape[0] * shape[1]
+
+
+def _header(file, hdu, network, task):
+    from maxitools.outputs import class_cards, mask_header
+
+    if task.single:
+        shape, dtype = hdu.shape, "int16"
+    else:
+        shape = (len(task.classes), *hdu.shape)
+        dtype = "float32" if task.thresholds is None else "uint8"
+    cards = class_cards(
+        task.classes,
+        task.single,
+        task.priors,
+        task.thresholds,
+        "GPU" if network.tf.config.list_physical_devices("GPU") else "CPU",
+        network.tf.__version__,
+    )
+    return mask_header(hdu.header, shape, dtype, file.empty, cards)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,7 +5,6 @@ from collections import namedtuple
 import numpy as np
 from scipy import interpolate, ndimage, signal
 
-
 ClippedStatistics = namedtuple("ClippedStatistics", "median mean std unclipped_std")
 
 
@@ -272,9 +271,7 @@ class SplineMap:
         bases = []
         for knots, degree, c, size in zip(spline.get_knots(), degrees, centres, shape, strict=True):
             positions = np.clip(np.arange(size), c[0], c[-1])
-            bases.append(
-                interpolate.BSpline.design_matrix(positions, knots, degree).toarray()
-            )
+            bases.append(interpolate.BSpline.design_matrix(positions, knots, degree).toarray())
         self._rows = bases[0]
         self._columns = spline.get_coeffs().reshape(grid.shape) @ bases[1].T
 

@@ -2,17 +2,20 @@
 
 import numpy as np
 
+from maxitools.pipeline import ahead
 from maxitools.tiling import batches, tiles
 
 
-def mask_strips(image, recipe, answer, batch_size=8, done=None):
+def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
     """
     Answer an image strip by strip, from the first row to the last.
 
     Parameters
     ----------
-    image : ndarray, (H, W)
-        Pixel values as read.
+    rows_of : callable
+        From `recipe.normalise`: the image's normalised rows.
+    shape : tuple of int
+        Shape (H, W) of the image.
     recipe : maxitools.networks.Recipe
         Of the network.
     answer : callable
@@ -30,14 +33,34 @@ def mask_strips(image, recipe, answer, batch_size=8, done=None):
         Of the type that `answer` gives.
     """
     strip = None
-    for batch in batches(tiles(recipe.normalise(image), image.shape, recipe.tiling), batch_size):
+    for batch in ahead(batches(tiles(rows_of, shape, recipe.tiling), batch_size)):
         for tile, planes in zip(batch, answer(batch), strict=True):
             rows, columns = tile.rows, tile.columns
             if columns.first == 0:
-                shape = (planes.shape[-1], rows.last - rows.first, image.shape[1])
-                strip = np.empty(shape, planes.dtype)
+                size = (planes.shape[-1], rows.last - rows.first, shape[1])
+                strip = np.empty(size, planes.dtype)
             strip[:, :, columns.first : columns.last] = np.moveaxis(planes, -1, 0)
-            if columns.last == image.shape[1]:
+            if columns.last == shape[1]:
                 yield rows.first, strip
         if done:
             done(len(batch))
+
+
+def track_answers(rows_of, shape, recipe, answer, batch_size=8):
+    """
+    Answer the tiles of an image about tracking.
+
+    Parameters
+    ----------
+    rows_of, shape, recipe, batch_size
+        As for `mask_strips`.
+    answer : callable
+        From `maxitools.networks.Network.tracks`.
+
+    Returns
+    -------
+    ndarray, (tiles, ...)
+        What the network answers to each tile.
+    """
+    cut = batches(tiles(rows_of, shape, recipe.tiling), batch_size)
+    return np.concatenate([answer(batch) for batch in ahead(cut)])

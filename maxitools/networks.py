@@ -10,10 +10,12 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from maxitools.classes import NAMES, OLD_NAMES
+from maxitools.decisions import modify, prior_factor, raw_threshold
 from maxitools.normalisation import RECIPES
-from maxitools.tiling import HaloTiling, PublishedTiling
+from maxitools.tiling import HaloTiling, PublishedTiling, WholeTiling
 
 # Priors and thresholds of the published networks, in the order of the classes.
 # fmt: off
@@ -65,7 +67,8 @@ class Recipe:
 
 def _published_recipe(task, normalisation, values):
     if task == "track":
-        return Recipe(RECIPES[normalisation], PublishedTiling())
+        centred = normalisation == "published_1_0"
+        return Recipe(RECIPES[normalisation], WholeTiling(400, centred))
     by_class = {key: dict(zip(NAMES, value, strict=True)) for key, value in values.items()}
     return Recipe(RECIPES[normalisation], PublishedTiling(), NAMES, **by_class)
 
@@ -113,6 +116,35 @@ def find(net_path, task):
     )
 
 
+_loaded = {}
+
+
+def loaded(net_path, task, threads=None):
+    """
+    A network that is found and loaded; the last one of each task is kept.
+
+    Parameters
+    ----------
+    net_path, task
+        As for `find`.
+    threads
+        As for `Network.load`.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    NetworkError
+        When there is none, or it cannot be read.
+    """
+    path = Path(net_path).resolve()
+    if task not in _loaded or _loaded[task][0] != path:
+        _loaded[task] = path, find(path, task).load(threads)
+    return _loaded[task][1]
+
+
 def _read_description(folder, task):
     path = folder / "network.json"
     try:
@@ -128,7 +160,7 @@ def _read_description(folder, task):
         normalise = RECIPES[description["normalisation"]]
         if "mesh" in description:
             normalise = partial(normalise, mesh=description["mesh"])
-        halo = description["halo"]
+        halo = description.get("halo", 0)
         tiling = HaloTiling(description["tile"] + 2 * halo, halo, description["multiple"])
         values = {}
         classes = ()
@@ -137,7 +169,9 @@ def _read_description(folder, task):
             for key in ("training_priors", "default_priors", "thresholds"):
                 given = {OLD_NAMES.get(k, k): float(v) for k, v in description[key].items()}
                 values[key] = {name: given[name] for name in classes}
-        return FrozenNetwork(folder, task, Recipe(normalise, tiling, classes, **values), description)
+        return FrozenNetwork(
+            folder, task, Recipe(normalise, tiling, classes, **values), description
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, NetworkError):
             raise
@@ -239,7 +273,7 @@ class Network:
             raise NetworkError(f"{self.path}: the network cannot be read ({reason})") from error
         return self
 
-    def masks(self, classes, thresholds=None):
+    def masks(self, classes, priors=None, thresholds=None):
         """
         Make the function that answers tiles.
 
@@ -247,20 +281,27 @@ class Network:
         ----------
         classes : sequence of str
             Names of the classes wanted, in the order of the answer.
-        thresholds : sequence of float, optional
-            Raw probability of each class above which a pixel is in the class.
+        priors : dict, optional
+            By class name: priors that probabilities are adapted to. They stay at the
+            priors of training when not given.
+        thresholds : dict, optional
+            By class name: probability above which a pixel is in the class.
 
         Returns
         -------
         callable
             From a list of `maxitools.tiling.Tile` to a list of ndarrays (rows, columns,
             C), one for the inner part of each tile: uint8, 0 or 1, with thresholds,
-            else float32 raw probabilities.
+            else float32 probabilities.
         """
-        indices = [self.recipe.classes.index(name) for name in classes]
+        factors = np.ones(len(classes))
+        if priors is not None:
+            training = np.array([self.recipe.training_priors[name] for name in classes])
+            factors = prior_factor(training, np.array([priors[name] for name in classes]))
+        limits = None
         if thresholds is not None:
-            thresholds = np.asarray(thresholds, np.float64)
-        return self._masks(indices, thresholds)
+            limits = raw_threshold(np.array([thresholds[name] for name in classes]), factors)
+        return self._masks([self.recipe.classes.index(name) for name in classes], factors, limits)
 
     def tracks(self):
         """
@@ -269,18 +310,34 @@ class Network:
         Returns
         -------
         callable
-            From a list of `maxitools.tiling.Tile` to float32 (N,): probability that
-            tracking failed, at equal priors.
+            From a list of `maxitools.tiling.Tile` to an ndarray with one row for each.
         """
-        raise NotImplementedError
+        return self._tracks()
 
-    def _decide(self, scores, indices, limits):
-        """Select classes of a tensor of scores, and compare with limits where there are any."""
-        if indices != list(range(scores.shape[-1])):
-            scores = self.tf.gather(scores, indices, axis=-1)
-        if limits is None:
-            return scores
-        return self.tf.cast(scores > limits.astype(np.float32), self.tf.uint8)
+    def combine(self, answers, prior):
+        """
+        Join what a tracking network answers to the tiles of an exposure.
+
+        Parameters
+        ----------
+        answers : list of ndarray
+            For each image, the answers to its tiles.
+        prior : float
+            Expected share of exposures with a tracking error.
+
+        Returns
+        -------
+        float
+            Probability that this one has.
+        """
+        # Of published networks: the mean over tiles, then over images.
+        means = [modify(a, prior_factor(0.5, prior)).mean(dtype=np.float64) for a in answers]
+        return float(np.mean(means))
+
+    def _select(self, scores, indices):
+        """The wanted classes of a tensor (..., C), in the wanted order."""
+        everything = indices == list(range(scores.shape[-1]))
+        return scores if everything else self.tf.gather(scores, indices, axis=-1)
 
 
 def _pixels(tiles):
@@ -315,19 +372,31 @@ class FrozenNetwork(Network):
         pixels = self.tf.TensorSpec(self._logits.inputs[0].shape, self.tf.float32)
         return self.tf.function(lambda x: finish(self._logits(x)), input_signature=[pixels])
 
-    def _masks(self, indices, thresholds):
-        limits = None if thresholds is None else _logit(thresholds)
+    def _masks(self, indices, factors, limits):
+        tf = self.tf
+        factors = factors.astype(np.float32)
+        if limits is not None:
+            limits = _logit(limits).astype(np.float32)
 
         def finish(logits):
-            answer = self._decide(logits, indices, limits)
-            return self.tf.sigmoid(answer) if limits is None else answer
+            logits = self._select(logits, indices)
+            if limits is not None:
+                return tf.cast(logits > limits, tf.uint8)
+            return modify(tf.sigmoid(logits), factors)
 
         function = self._function(finish)
         return lambda tiles: _inner(tiles, function(_pixels(tiles)).numpy())
 
-    def tracks(self):
-        function = self._function(lambda logits: self.tf.nn.softmax(logits)[:, 1])
+    def _tracks(self):
+        function = self._function(self.tf.identity)
         return lambda tiles: function(_pixels(tiles)).numpy()
+
+    def combine(self, answers, prior):
+        # Log-odds of all tiles, each with the weight that the network gives it.
+        odds, log_weights = np.concatenate(answers).astype(np.float64).T
+        fit = self.description["aggregation"]
+        joined = fit["gain"] * np.average(odds, weights=softmax(log_weights)) + fit["offset"]
+        return float(expit(joined - np.log(prior_factor(0.5, prior))))
 
 
 class SavedModelNetwork(Network):
@@ -336,21 +405,26 @@ class SavedModelNetwork(Network):
     def _load(self):
         self._model = self.tf.saved_model.load(str(self.path))
 
-    def _masks(self, indices, thresholds):
+    def _masks(self, indices, factors, limits):
         from maxitools import unpooling
 
+        tf = self.tf
+        factors = factors.astype(np.float32)
         layers = unpooling.read_layers(self._model.signatures["serving_default"])
 
-        @partial(self.tf.function, autograph=False)
+        @partial(tf.function, autograph=False)
         def function(pixels, window):
             logits = unpooling.logits(layers, pixels, window)
-            return self._decide(self.tf.sigmoid(logits), indices, thresholds)
+            probabilities = self._select(tf.sigmoid(logits), indices)
+            if limits is not None:
+                return tf.cast(probabilities > limits.astype(np.float32), tf.uint8)
+            return modify(probabilities, factors)
 
         def answer(tiles):
             answers = []
             for window, alike in groupby(tiles, unpooling.tile_window):
                 alike = list(alike)
-                planes = function(self.tf.constant(_pixels(alike)), window).numpy()
+                planes = function(tf.constant(_pixels(alike)), window).numpy()
                 answers += [
                     plane[
                         tile.inner[0].start - window.top : tile.inner[0].stop - window.top,
@@ -362,7 +436,7 @@ class SavedModelNetwork(Network):
 
         return answer
 
-    def tracks(self):
+    def _tracks(self):
         return lambda tiles: self._model(self.tf.constant(_pixels(tiles)), False).numpy()[:, 1]
 
 
@@ -383,17 +457,19 @@ class CheckpointNetwork(Network):
         self._session = v1.Session(graph=graph, config=config)
         saver.restore(self._session, str(self.path))
 
-    def _masks(self, indices, thresholds):
+    def _masks(self, indices, factors, limits):
         def answer(tiles):
             feed = {"rinputs:0": _pixels(tiles), "flags:0": indices}
             planes = np.moveaxis(self._session.run("fpredictions:0", feed), 1, -1)
-            if thresholds is not None:
-                planes = (planes > thresholds.astype(np.float32)).astype(np.uint8)
+            if limits is not None:
+                planes = (planes > limits.astype(np.float32)).astype(np.uint8)
+            else:
+                planes = modify(planes, factors.astype(np.float32))
             return _inner(tiles, planes)
 
         return answer
 
-    def tracks(self):
+    def _tracks(self):
         def answer(tiles):
             feed = {"rinputs:0": _pixels(tiles), "batch_s:0": len(tiles), "drop:0": 1.0}
             return self._session.run("predictions:0", feed)[:, 0]

@@ -6,7 +6,9 @@ from itertools import islice
 import numpy as np
 
 Span = namedtuple("Span", "start first last")
-Span.__doc__ = """A tile along one axis: where it starts, and the pixels [first, last) it answers."""
+Span.__doc__ = (
+    """A tile along one axis: where it starts, and the pixels [first, last) it answers."""
+)
 
 
 class Tile(namedtuple("Tile", "pixels rows columns")):
@@ -85,6 +87,29 @@ class PublishedTiling:
             starts.append(size - 400)
         edges = [0] + [start + 100 for start in starts[1:]] + [size]
         return [Span(*span) for span in zip(starts, edges, edges[1:], strict=False)], 400
+
+
+class WholeTiling:
+    """
+    Tiles side by side, without those that would stick out of the image.
+
+    Parameters
+    ----------
+    tile : int
+        Side of a tile in pixels.
+    centred : bool
+        Whether the pixels left over are at both ends of an axis, or all at its start.
+    """
+
+    def __init__(self, tile, centred):
+        self.tile, self.centred = tile, centred
+
+    def spans(self, size):
+        """As `HaloTiling.spans`, but for the pixels left over."""
+        margin = size % self.tile if size > self.tile else 0
+        first = margin // 2 if self.centred else margin
+        starts = range(first, max(size - self.tile, 0) + 1, self.tile)
+        return [Span(start, start, start + self.tile) for start in starts], self.tile
 
 
 def tiles(rows_of, shape, tiling):

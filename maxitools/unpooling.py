@@ -187,7 +187,9 @@ def logits(layers, pixels, window):
                 marks[key] = _mark_maxima(cut(layer.inputs[1], blocks.doubled(size)))
             value = _unpool(cut(layer.inputs[0], blocks), marks[key])
             top, left = here.top - 2 * blocks.top, here.left - 2 * blocks.left
-            value = value[:, top : top + here.bottom - here.top, left : left + here.right - here.left]
+            value = value[
+                :, top : top + here.bottom - here.top, left : left + here.right - here.left
+            ]
         else:
             inputs = [cut(i, here) for i in layer.inputs]
             constants = () if layer.constant is None else (layer.constant,)

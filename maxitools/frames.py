@@ -1,0 +1,206 @@
+"""A FITS file -> its HDUs, one at a time."""
+
+import gzip
+import os
+import random
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.io import fits
+
+from maxitools.inputs import InputError
+
+_ROWS = 2048
+
+
+@dataclass
+class CopiedHDU:
+    """
+    An HDU without an image to process.
+
+    Attributes
+    ----------
+    data : bytes
+        All of it, header and padding included.
+    """
+
+    data: bytes
+
+
+@dataclass
+class ImageHDU:
+    """
+    An HDU with a 2-D image, or with a cube of several.
+
+    Attributes
+    ----------
+    index : int
+        Number of the HDU in its file, 0 for the primary one.
+    header : astropy.io.fits.Header
+        Of the image; a compressed one has the header that it had before.
+    shape : tuple of int
+        (H, W) or (planes, H, W).
+    """
+
+    index: int
+    header: fits.Header
+    shape: tuple
+    _hdu: object
+
+    def planes(self):
+        """
+        Read the images, one at a time.
+
+        Yields
+        ------
+        index : tuple of int
+            Place of the image in a cube; empty in a 2-D HDU.
+        image : ndarray, float32, (H, W)
+            Scaled pixel values; blank integers are NaN.
+
+        Raises
+        ------
+        InputError
+            When the data cannot be read.
+        """
+        for index in np.ndindex(self.shape[:-2]):
+            image = np.empty(self.shape[-2:], np.float32)
+            try:
+                for first in range(0, len(image), _ROWS):
+                    rows = slice(first, min(first + _ROWS, len(image)))
+                    image[rows] = self._hdu.section[(*index, rows)]
+            except Exception as error:
+                # Damaged data raises nearly any type, the compressed ones above all.
+                reason = f"HDU {self.index} cannot be read ({error})"
+                raise InputError(reason) from error
+            yield index, image
+
+
+def _is_image(hdu):
+    return (
+        isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
+        and len(hdu.shape) in (2, 3)
+        and 0 not in hdu.shape
+    )
+
+
+@contextmanager
+def _plain_file(path):
+    """Open a file; a gzipped one is first unpacked into a temporary file, to be read in any order."""
+    with open(path, "rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not zipped:
+            yield file
+            return
+        with tempfile.TemporaryFile() as unpacked, gzip.open(file) as stream:
+            shutil.copyfileobj(stream, unpacked, 1 << 20)
+            unpacked.seek(0)
+            yield unpacked
+
+
+def read_hdus(source):
+    """
+    Read a file, one HDU in memory at a time.
+
+    Parameters
+    ----------
+    source : maxitools.inputs.Input
+        A file, or one HDU of it.
+
+    Yields
+    ------
+    ImageHDU or CopiedHDU
+        In the order of the file. For one HDU, its header has the cards of the primary
+        header too, as that is where most cameras describe the exposure.
+
+    Raises
+    ------
+    InputError
+        When the file or the HDU cannot be read, or there is no image to process.
+    """
+    try:
+        with _plain_file(source.path) as file, fits.open(file, memmap=False) as hdus:
+            if source.hdu is None:
+                yield from _all_hdus(file, hdus)
+            else:
+                yield _one_hdu(hdus, source.hdu)
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(error.strerror or f"not a FITS file ({error})") from error
+    except Exception as error:
+        # A damaged file makes the FITS reader raise nearly any type.
+        raise InputError(f"cannot be read ({error})") from error
+
+
+def _all_hdus(file, hdus):
+    found = False
+    for index, hdu in enumerate(hdus):
+        if _is_image(hdu):
+            found = True
+            yield ImageHDU(index, hdu.header.copy(), hdu.shape, hdu)
+            del hdu.data
+        else:
+            info = hdu.fileinfo()
+            first, last = info["hdrLoc"], info["datLoc"] + info["datSpan"]
+            yield CopiedHDU(os.pread(file.fileno(), last - first, first))
+    if not found:
+        raise InputError("holds no 2-D image")
+
+
+def _one_hdu(hdus, index):
+    try:
+        hdu = hdus[index]
+    except IndexError:
+        raise InputError(
+            f"HDU {index} is out of range, the file has HDUs 0 to {len(hdus) - 1}"
+        ) from None
+    if not _is_image(hdu):
+        raise InputError(f"HDU {index} holds no 2-D image")
+    header = hdu.header.copy()
+    if index > 0:
+        header.extend(hdus[0].header, unique=True)
+    return ImageHDU(index, header, hdu.shape, hdu)
+
+
+def read_images(source, most=-1):
+    """
+    Read the images of a file, one in memory at a time, leaving out those of zeros alone.
+
+    Parameters
+    ----------
+    source : maxitools.inputs.Input
+        A file, or one HDU of it.
+    most : int
+        Number of image HDUs to read, drawn at random without replacement; all of them
+        where there are no more, or where it is -1.
+
+    Yields
+    ------
+    index : int
+        Number of the HDU.
+    image : ndarray, float32, (H, W)
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or there is no such image.
+    """
+    hdus = (hdu for hdu in read_hdus(source) if isinstance(hdu, ImageHDU))
+    drawn = None
+    if most > 0:
+        indices = [hdu.index for hdu in read_hdus(source) if isinstance(hdu, ImageHDU)]
+        drawn = set(random.sample(indices, min(most, len(indices))))
+    found = False
+    for hdu in hdus:
+        if drawn is None or hdu.index in drawn:
+            for _, image in hdu.planes():
+                if image.any():
+                    found = True
+                    yield hdu.index, image
+    if not found:
+        raise InputError("holds no image with data")

@@ -1,0 +1,250 @@
+"""Result HDUs that mirror the input: structure, header, WCS, atomic writing."""
+
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from maxitools.classes import BY_NAME
+from maxitools.pipeline import Behind
+
+_BLOCK = 2880
+
+# Cards that describe how the input's pixels are stored, or what they mean.
+_OF_PIXELS = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
+    r"|DATAMIN|DATAMAX|CHECKSUM|DATASUM|ZHECKSUM|ZDATASUM|END"
+)
+
+
+class OutputError(ValueError):
+    """A result that cannot be written; the message says where and why."""
+
+
+def mask_header(header, shape, dtype, primary, cards):
+    """
+    Header of a mask HDU.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+        Of the image. Its cards are carried over, the WCS among them, but for those
+        that describe how pixels are stored.
+    shape : tuple of int
+        Shape of the mask.
+    dtype : dtype
+        Type of the mask.
+    primary : bool
+        Whether the HDU comes first in its file.
+    cards : list of tuple
+        Keyword, value and comment of cards to add at the end.
+
+    Returns
+    -------
+    astropy.io.fits.Header
+    """
+    mask = fits.Header()
+    if primary:
+        mask["SIMPLE"] = (True, "conforms to FITS standard")
+    else:
+        mask["XTENSION"] = ("IMAGE", "Image extension")
+    dtype = np.dtype(dtype)
+    bits = 8 * dtype.itemsize
+    mask["BITPIX"] = (-bits if dtype.kind == "f" else bits, "array data type")
+    mask["NAXIS"] = (len(shape), "number of array dimensions")
+    for i, size in enumerate(reversed(shape), 1):
+        mask[f"NAXIS{i}"] = size
+    if primary:
+        mask["EXTEND"] = True
+    else:
+        mask["PCOUNT"] = (0, "number of parameters")
+        mask["GCOUNT"] = (1, "number of groups")
+    carried = [card for card in header.cards if not _OF_PIXELS.fullmatch(card.keyword)]
+    mask.extend(carried, unique=False, update=False)
+    _add_class_axis(mask)
+    for keyword, value, comment in cards:
+        mask.remove(keyword, ignore_missing=True, remove_all=True)
+        mask.append((keyword, value, comment), end=True)
+    return mask
+
+
+def _add_class_axis(header):
+    """Tell the WCS of an image that there is one more axis: the classes, or nothing to tell."""
+    last = header["NAXIS"]
+    for version in {key[-1] if key[-1].isalpha() else "" for key in header["WCSAXES*"]}:
+        header[f"WCSAXES{version}"] = max(header[f"WCSAXES{version}"], last)
+    versions = {match[1] for key in header if (match := re.fullmatch(r"CD\d_\d([A-Z]?)", key))}
+    for version in versions:
+        header.set(f"CD{last}_{last}{version}", 1.0, after=True)
+
+
+def class_cards(names, single, priors, thresholds, device, tf_version):
+    """
+    Cards that tell how a mask was made.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the classes, one for each plane.
+    single : bool
+        Whether the planes are joined in one.
+    priors, thresholds : dict or None
+        By class name; None where that step was off.
+    device : {"CPU", "GPU"}
+        What the network ran on.
+    tf_version : str
+        Version of TensorFlow.
+
+    Returns
+    -------
+    list of tuple
+        Keyword, value, comment.
+    """
+    now = time.time()
+    cards = [
+        ("MM_UTC", time.asctime(time.gmtime(now)), "MaxiMask processing date, UTC"),
+        ("MM_LOC", time.asctime(time.localtime(now)), "MaxiMask processing date, local"),
+        ("MM_TF_V", tf_version, "TensorFlow version"),
+        ("MM_HBACK", device, "hardware that ran the network"),
+    ]
+    if priors is None:
+        cards.append(("PRIOR", "probabilities not adapted to new priors", ""))
+    if thresholds is None:
+        cards.append(("THRESH", "probabilities not thresholded", ""))
+    for i, name in enumerate(names):
+        known = BY_NAME[name]
+        if single:
+            key = name
+            cards.append((key, known.code, f"{known.title} mask value"))
+        else:
+            key = f"M{i + 1}"
+            cards.append((key, f"{name}: {known.title}", f"plane {i + 1}"))
+        if priors is not None:
+            cards.append((f"{key}_PR", priors[name], f"{name} prior"))
+        if thresholds is not None:
+            cards.append((f"{key}_TH", thresholds[name], f"{name} threshold"))
+    return cards
+
+
+class MaskFile:
+    """
+    A FITS file that is written as results come, and appears whole or not at all.
+
+    Astropy streams an HDU from its first byte to its last; masks come strip by strip
+    for all planes at once, so the data of an HDU is written here. A thread writes
+    while the caller goes on.
+
+    The file appears when its context ends without an error. Until then it has another
+    name in the same folder.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the file appears.
+
+    Attributes
+    ----------
+    seconds : float
+        Spent in writing.
+    empty : bool
+        Whether no HDU has been added.
+
+    Raises
+    ------
+    OutputError
+        By any method, and on leaving the context, when the file cannot be written.
+    """
+
+    def __init__(self, path):
+        self._path = Path(path)
+        self._end = 0
+        self.seconds = 0.0
+        try:
+            self._handle, part = tempfile.mkstemp(
+                dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
+            )
+        except OSError as error:
+            raise self._error(error) from None
+        self._part = Path(part)
+        self._writer = Behind()
+
+    @property
+    def empty(self):
+        return self._end == 0
+
+    def __enter__(self):
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        try:
+            self._writer.__exit__(*exception)
+            if exception[0] is None:
+                # A temporary file is private; this one is as the user's umask has it.
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(self._part, 0o666 & ~umask)
+                os.replace(self._part, self._path)
+        except OSError as error:
+            raise self._error(error) from None
+        finally:
+            os.close(self._handle)
+            self._part.unlink(missing_ok=True)
+
+    def append(self, data):
+        """Add an HDU as it is, `data` being the bytes of all of it."""
+        self._writer.call(self._write, data, self._end)
+        self._end += len(data)
+
+    def append_image(self, header):
+        """
+        Add an HDU of zeros.
+
+        Parameters
+        ----------
+        header : astropy.io.fits.Header
+            Of an image.
+        """
+        text = header.tostring().encode("ascii")
+        self._writer.call(self._write, text, self._end)
+        self._shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
+        self._dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+        self._start = self._end + len(text)
+        size = int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
+        self._end = self._start + -(-size // _BLOCK) * _BLOCK
+        self._writer.call(os.ftruncate, self._handle, self._end)
+
+    def write_rows(self, index, first, rows):
+        """
+        Write rows of one plane of the last HDU.
+
+        Parameters
+        ----------
+        index : tuple of int
+            Place of the plane along the axes before the last two.
+        first : int
+            First of the rows.
+        rows : ndarray, (n, W)
+            Their values.
+        """
+        place = int(np.ravel_multi_index((*index, first, 0), self._shape))
+        self._writer.call(
+            self._write, rows, self._start + place * self._dtype.itemsize, self._dtype
+        )
+
+    def _write(self, data, place, dtype=None):
+        start = time.perf_counter()
+        if dtype is not None:
+            data = np.ascontiguousarray(data, dtype).data.cast("B")
+        view = memoryview(data)
+        while len(view):
+            written = os.pwrite(self._handle, view, place)
+            view, place = view[written:], place + written
+        self.seconds += time.perf_counter() - start
+
+    def _error(self, error):
+        return OutputError(f"{self._path}: cannot be written ({error.strerror})")
