@@ -74,10 +74,10 @@ class Psf:
             Its `fwhm` is still that without the motion.
         """
         wide, wings = (
-            image if image is None else fftconvolve(image, _track(x, y)).astype(np.float32)
+            image if image is None else fftconvolve(image, dwell(x, y)).astype(np.float32)
             for image in (self.wide, self.wings)
         )
-        core = fftconvolve(self.core, _track(x * OVERSAMPLING, y * OVERSAMPLING))
+        core = fftconvolve(self.core, dwell(x * OVERSAMPLING, y * OVERSAMPLING))
         return replace(self, core=core.astype(np.float32), wide=wide, wings=wings)
 
     @cached_property
@@ -238,6 +238,30 @@ def random_aberrations(rng):
     return weights | {"share": rng.uniform(0.3, 0.85)}
 
 
+def dwell(x, y):
+    """Image of a point that moves during an exposure.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Offsets in pixels at equal steps of time.
+
+    Returns
+    -------
+    ndarray of float32, shape (k, k)
+        Share of the time spent at each pixel around the middle one; k is odd, the sum 1.
+    """
+    half = int(max(np.abs(x).max(), np.abs(y).max()) + 1)
+    side = 2 * half + 1
+    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+    track = np.zeros(side * side)
+    for step_y, weight_y in ((0, row + 1 - y), (1, y - row)):
+        for step_x, weight_x in ((0, column + 1 - x), (1, x - column)):
+            pixel = (row + half + step_y) * side + column + half + step_x
+            track += np.bincount(pixel, weight_x * weight_y, track.size)
+    return (track / len(x)).reshape(side, side).astype(np.float32)
+
+
 class _Pupil:
     """An obscured pupil with vanes and a wavefront error, for any sampling of its image."""
 
@@ -376,19 +400,6 @@ def _wide(rng, pupil, seeing, width, fwhm, band):
     # A round edge: no star has a square halo.
     image = ((1 - share) * image / image.sum() + share * halo / halo.sum()) * _taper(r, half)
     return (image / image.sum()).astype(np.float32)
-
-
-def _track(x, y):
-    """Share of the time spent at each pixel around [0, 0], odd shape, sum 1."""
-    half = int(max(np.abs(x).max(), np.abs(y).max()) + 1)
-    side = 2 * half + 1
-    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
-    track = np.zeros(side * side)
-    for step_y, weight_y in ((0, row + 1 - y), (1, y - row)):
-        for step_x, weight_x in ((0, column + 1 - x), (1, x - column)):
-            pixel = (row + half + step_y) * side + column + half + step_x
-            track += np.bincount(pixel, weight_x * weight_y, track.size)
-    return (track / len(x)).reshape(side, side).astype(np.float32)
 
 
 def _frequencies(side, oversampling):

@@ -1,4 +1,9 @@
-"""Make scenes to train and judge a network on: ``python -m training.simulate --help``."""
+"""Make scenes to train and judge a network on: ``python -m training.simulate --help``.
+
+Scene i of a seed is always the same. It is a file ``scene_<i>.npz`` with ``image`` (float32); for
+the task "mask" with ``positive`` and ``unsure`` (uint16 bit masks over the classes), for "track"
+with ``affected`` (bool), the ``name`` of the motion and its ``amount`` in FWHM.
+"""
 
 import argparse
 import multiprocessing
@@ -13,29 +18,17 @@ from training import sources
 from training.exposures import draw_exposure
 from training.scenes import Sources, draw_scene
 
+# Real frames and footprints, for workers to inherit rather than to copy.
+_shared = []
 
-def write_scene(index, folder, task, seed, size, real):
-    """
-    Draw a scene and write it, unless it is there already.
 
-    Parameters
-    ----------
-    index : int
-        Number of the scene; with the seed it decides everything in it.
-    folder : Path
-        Where ``scene_<index>.npz`` appears, with ``image`` (float32, (size, size)). For the task
-        "mask" it also has ``positive`` and ``unsure`` (uint16 bit masks over the classes), for
-        "track" ``affected`` (bool), the ``name`` of the motion and its ``amount`` in FWHM.
-    task : str
-    seed, size : int
-    real : Sources
-    """
+def _write_scene(folder, task, seed, size, index):
     path = folder / f"scene_{index:06d}.npz"
     if path.exists():
         return
     draw = draw_scene if task == "mask" else draw_exposure
     names = ("positive", "unsure") if task == "mask" else ("affected", "name", "amount")
-    image, *truth = draw(np.random.default_rng((seed, index)), (size, size), real)
+    image, *truth = draw(np.random.default_rng((seed, index)), (size, size), _shared[-1])
     part = path.with_suffix(".part")
     with open(part, "wb") as file:
         np.savez(file, image=image, **dict(zip(names, truth, strict=True)))
@@ -59,9 +52,8 @@ def main():
         sources.read_backgrounds(options.backgrounds) if options.backgrounds else [],
         sources.read_footprints(options.footprints) if options.footprints else [],
     )
-    write = partial(_write_scene, options.folder, options.seed, options.size)
     _shared.append(real)
-    # Forked workers see the real frames without a copy.
+    write = partial(_write_scene, options.folder, options.task, options.seed, options.size)
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
         scenes = pool.imap_unordered(write, range(options.scenes))
         for _ in tqdm(scenes, total=options.scenes, unit="scene"):

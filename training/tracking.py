@@ -1,234 +1,150 @@
-"""Exposures with and without tracking errors.
+"""The tracking network's task: crops of exposures in, the loss on their labels, its description."""
 
-An exposure is affected when the image moved on the detector by an amount that shows: a drift of
-half a FWHM is the least.  Elongation that the optics make is none.
-"""
-
+import keras
 import numpy as np
-from scipy import ndimage
+from keras import ops
+from tqdm import tqdm
 
-from training.contaminants import log_uniform
-from training.fields import star_catalogue
-from training.optics import PsfField, random_aberrations, random_psf
-from training.scenes import draw_scene, random_detector
+from maxitools.normalisation import two_scale
+from training.architectures import tracking_network
+from training.export import fold
 
-# Elongation of the motion (see `elongation`) in FWHM: less than the first is no tracking error,
-# more than the second is one, and between them nobody can say.  A drift of half a FWHM has 0.144.
-UNAFFECTED, AFFECTED = 0.05, 0.13
-STEPS = 3000
-
-MOTIONS = "drift", "jumps", "oscillation", "walk", "shake", "lost", "rotation", "trail"
+MESH = 128
+BATCH = 16
 
 
-def motion(rng, kind, extent):
-    """Draw how the image moves on the detector during an exposure.
+class Dataset(keras.utils.PyDataset):
+    """
+    Exposures of a folder, turned and flipped, in turns whole and in four parts.
+
+    The parts are what the weight of a tile is learned from. Exposures that appear in the
+    folder later join at the start of an epoch.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-    kind : str
-        Of `MOTIONS`, but for ``"rotation"``: ``"drift"`` at a nearly constant rate, one or more
-        ``"jumps"``, periodic ``"oscillation"``, random ``"walk"``, ``"shake"`` by gusts of wind,
-        guiding ``"lost"`` half-way, star ``"trail"`` without tracking.
-    extent : float
-        Length of the motion along its longest axis, in pixels.
-
-    Returns
-    -------
-    x, y : ndarray, shape (STEPS,)
-        Offsets from the mean position at equal steps of time, in pixels.
+    folder : Path
+        Exposures from `training.simulate`, all of one size, a multiple of 32.
+    steps : int
+        Batches per epoch.
+    seed : int
     """
-    t = np.linspace(0, 1, STEPS)
-    bend = 0 * t
-    if kind in ("drift", "trail"):
-        along = t + rng.uniform(0, 0.5) * np.sin(np.pi * rng.uniform(0.2, 2) * t + rng.uniform(0, 6))
-        bend = rng.normal(0, 0.06) * (2 * along - 1) ** 2
-    elif kind == "jumps":
-        jumps = rng.choice([1, 2, 3, 5], p=[0.6, 0.2, 0.12, 0.08])
-        stay = np.searchsorted(np.cumsum(rng.dirichlet(np.full(jumps + 1, 2.0))), t * (1 - 1e-9))
-        along = np.cumsum(rng.choice([-1, 1], jumps + 1) * rng.uniform(0.3, 1, jumps + 1))[stay]
-        bend = (np.cumsum(rng.normal(0, 0.4, jumps + 1)))[stay] if jumps > 1 else bend
-    elif kind == "oscillation":
-        phase = 2 * np.pi * (rng.uniform(0.5, 12) * t + rng.uniform())
-        along = np.sin(phase) * (1 - rng.uniform(0, 0.5) * t)
-        bend = rng.uniform(0, 0.5) * np.sin(phase + rng.uniform(0, 2 * np.pi))
-    elif kind == "walk":
-        # The slower the steps against the exposure, the smoother the path.
-        steps = rng.standard_normal((2, STEPS)) * [[1], [rng.uniform(0.1, 1)]]
-        along, bend = ndimage.gaussian_filter1d(
-            np.cumsum(steps, axis=1), log_uniform(rng, 1, STEPS / 15), axis=1
-        )
-    elif kind == "shake":
-        gust = ndimage.gaussian_filter1d(rng.standard_normal(STEPS), STEPS / rng.uniform(5, 30))
-        ring = np.sin(2 * np.pi * (rng.uniform(10, 60) * t + rng.uniform()))
-        along = ring * (np.abs(gust) / np.abs(gust).max()) ** rng.uniform(0.5, 2)
-        bend = rng.uniform(0, 0.4) * np.roll(along, STEPS // 7)
-    elif kind == "lost":
-        start = rng.uniform(0.2, 0.85)
-        along = np.maximum(t - start, 0) ** rng.uniform(0.7, 2)
-    else:
-        raise ValueError(f"no motion is called {kind!r}; known are {', '.join(MOTIONS)}")
-    scale = extent / max(np.ptp(along), 1e-9)
-    if kind in ("drift", "trail", "jumps"):
-        bend = bend * np.ptp(along)
-    angle = rng.choice([rng.uniform(0, 2 * np.pi), rng.integers(4) * np.pi / 2], p=[0.8, 0.2])
-    along, bend = (scale * (part - part.mean()) for part in (along, bend))
-    return along * np.cos(angle) - bend * np.sin(angle), along * np.sin(angle) + bend * np.cos(angle)
+
+    def __init__(self, folder, steps, seed):
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+        self.folder, self.steps = folder, steps
+        self.rng = np.random.default_rng(seed)
+        self.exposures = {}
+        self.on_epoch_end()
+
+    def on_epoch_end(self):
+        """Read the exposures that are new."""
+        new = [p for p in sorted(self.folder.glob("*.npz")) if p.name not in self.exposures]
+        for path in tqdm(new, unit="exposure", desc="reading", disable=None, leave=False):
+            with np.load(path) as exposure:
+                pixels = two_scale(exposure["image"], MESH)[..., 0]
+                affected = float(exposure["affected"])
+            pixels = np.clip(pixels, -6e4, 6e4).astype(np.float16)
+            self.exposures[path.name] = pixels, affected
+        self.names = sorted(self.exposures)
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        chosen = [
+            self.exposures[self.names[k]] for k in self.rng.integers(len(self.names), size=BATCH)
+        ]
+        size = chosen[0][0].shape[0]
+        pixels = np.zeros((BATCH, size, size, 2), np.float32)
+        for crop, (exposure, _) in zip(pixels, chosen, strict=True):
+            turned = np.rot90(exposure, self.rng.integers(4))
+            crop[..., 0] = turned[::-1] if self.rng.integers(2) else turned
+        affected = np.array([affected for _, affected in chosen], np.float32)
+        tiles = 1 + 3 * (index % 2)
+        if tiles > 1:
+            half = size // 2
+            pixels = pixels.reshape(BATCH, 2, half, 2, half, 2).swapaxes(2, 3)
+            pixels = pixels.reshape(BATCH * tiles, half, half, 2)
+        affected = np.repeat(affected, tiles)
+        return pixels, np.stack([affected, np.full_like(affected, tiles)], axis=1)
 
 
-def elongation(x, y):
-    """By how much a motion widens an image more along one axis than across.
+def loss(labels, answers):
+    """
+    Cross-entropy of the tiles' answers and of those of whole exposures.
 
     Parameters
     ----------
-    x, y : ndarray, shape (n,)
-        Offsets in pixels at equal steps of time.
+    labels : tensor, (N, 2)
+        Whether the exposure is affected, and the number of successive tiles that it has.
+    answers : tensor, (N, 2)
+        Log-odds and log weight.
 
     Returns
     -------
-    float
-        Root of the difference of the two principal variances, in pixels.
+    tensor, scalar
     """
-    small, large = np.linalg.eigvalsh(np.cov(x, y))
-    return float(np.sqrt(large - small))
-
-
-def random_motion(rng, fwhm):
-    """Draw a motion that shows, of any kind but rotation of the field.
-
-    Returns
-    -------
-    kind : str
-    x, y : ndarray, shape (n,)
-        Offsets in pixels.
-    """
-    while True:
-        kind = rng.choice([kind for kind in MOTIONS if kind != "rotation"])
-        # Few are long: those are easy.
-        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
-        x, y = motion(rng, kind, extent)
-        if rng.uniform() < 0.15 and kind != "trail":
-            x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))
-        if elongation(x, y) > AFFECTED * fwhm:
-            return kind, x, y
-
-
-def rotated(rng, psf, shape):
-    """Rotate the field about a guide star during the exposure.
-
-    Returns
-    -------
-    PsfField or None
-        None when the rotation hardly shows: most stars move less than a drift that counts.
-    """
-    guide = rng.uniform(-0.5, 1.5, 2) * shape[::-1]
-    places = grid(shape, 3)
-    reach = np.hypot(*(places - guide).T)
-    # At the median distance from the guide star, the arc is that long.
-    turn = psf.fwhm * log_uniform(rng, 0.6, 8) / np.median(reach)
-    angle = turn * (np.linspace(-0.5, 0.5, STEPS) + rng.uniform(0, 0.1) * np.sin(np.linspace(0, 9, STEPS)))
-    psfs = []
-    shown = []
-    for x, y in places - guide:
-        path = x * np.cos(angle) - y * np.sin(angle) - x, x * np.sin(angle) + y * np.cos(angle) - y
-        path = [offset - offset.mean() for offset in path]
-        shown.append(elongation(*path) > AFFECTED * psf.fwhm)
-        psfs.append(psf.moved(*path))
-    return PsfField.of(places, psfs) if np.mean(shown) > 0.6 else None
-
-
-def grid(shape, count):
-    """Positions (x, y) in the middle of `count` by `count` parts of an image, the central first."""
-    y, x = ((np.arange(count) + 0.5) * size / count for size in shape)
-    places = np.array([(b, a) for a in y for b in x])
-    centre = np.array(shape[::-1]) / 2
-    return places[np.argsort(np.hypot(*(places - centre).T), kind="stable")]
-
-
-def sharp_psf(rng, shape):
-    """Draw optics without tracking error: all that elongates images nonetheless.
-
-    Strong astigmatism makes the same images as a drift; it is kept to the field's edge, where
-    its direction turns, or weak.
-
-    Returns
-    -------
-    Psf
-    """
-    fwhm = float(np.clip(rng.lognormal(np.log(2.8), 0.5), 1.3, 10))
-    aberrations = random_aberrations(rng)
-    elongates = abs(aberrations.get("astigmatism", 0)) > 0.5
-    if elongates:
-        aberrations["share"] = min(aberrations["share"], rng.uniform(0.2, 0.6))
-    if not elongates or rng.uniform() < 0.4:
-        return random_psf(rng, fwhm, aberrations=aberrations)
-    # The same telescope, off its axis: aberrations grow with the distance and point to it.
-    seed = rng.integers(2**32)
-    centre = rng.uniform(-0.3, 1.3, 2) * shape[::-1]
-    places = grid(shape, 3)
-    aberrations["share"] = rng.uniform(0.3, 0.8)
-    psfs = []
-    for x, y in places - centre:
-        distance = np.hypot(x, y) / (0.7 * max(shape))
-        local = aberrations | {
-            "share": aberrations["share"] * min(distance, 1.1),
-            "turn": np.arctan2(y, x),
-        }
-        telescope = np.random.default_rng(seed)
-        psfs.append(random_psf(telescope, fwhm, vanes=4, aberrations=local, ellipticity=0.02))
-    return PsfField.of(places, psfs)
-
-
-def draw_exposure(rng, shape, sources):
-    """Draw an exposure for the tracking network.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    shape : tuple of int
-        Shape (H, W).
-    sources : Sources
-        Real frames and cosmic rays; see `training.scenes`.
-
-    Returns
-    -------
-    image : ndarray, float32, (H, W)
-        ADU, or counts of a reduced frame.
-    affected : bool
-    kind : str
-        Of the motion; ``"none"`` without one.
-    amount : float
-        `elongation` of the motion in FWHM.
-    """
-    affected = rng.uniform() < 0.5
-    psf = sharp_psf(rng, shape)
-    kind, amount = "none", 0.0
-    if not affected and rng.uniform() < 0.3:
-        x, y = motion(rng, "shake", psf.fwhm * rng.uniform(0.05, 0.3))
-        amount = elongation(x, y) / psf.fwhm
-        if amount < UNAFFECTED:
-            psf = psf.moved(x, y)
-        else:
-            amount = 0.0
-    elif affected:
-        turning = None
-        if rng.uniform() < 1 / len(MOTIONS):
-            turning = rotated(rng, psf, shape)
-        if turning is not None:
-            kind, amount, psf = "rotation", np.nan, turning
-        else:
-            kind, x, y = random_motion(rng, psf.fwhm)
-            amount = elongation(x, y) / psf.fwhm
-            psf = psf.moved(x, y)
-    detector = random_detector(rng)
-    stars = star_catalogue(
-        rng,
-        shape,
-        density=log_uniform(rng, 30, 20000),
-        faintest=detector.noise * log_uniform(rng, 5, 60),
-        brightest=detector.well * log_uniform(rng, 3, 1000),
-        margin=100,
+    tiles = ops.cast(labels[0, 1], "int32")
+    affected, odds, weight = (
+        ops.reshape(part, (-1, tiles)) for part in (labels[:, 0], answers[:, 0], answers[:, 1])
     )
-    busy = rng.uniform(0, 1)
-    image = draw_scene(rng, shape, sources, psf, detector, stars, busy)[0]
-    return image, affected, kind, amount
+    whole = ops.sum(odds * ops.softmax(weight, axis=1), axis=1)
+    return 0.5 * ops.mean(cross_entropy(affected, odds)) + 0.5 * ops.mean(
+        cross_entropy(affected[:, 0], whole)
+    )
+
+
+def cross_entropy(truth, odds):
+    """Of a truth (0 or 1) and log-odds."""
+    return ops.softplus(odds) - truth * odds
+
+
+def build(dataset):
+    """
+    The network to train, and its loss.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    network : keras.Model
+    loss : callable
+    """
+    return tracking_network(), loss
+
+
+def bare(model):
+    """The trained network without what only training needs, in single precision."""
+    return fold(model, tracking_network(normalise=False, dtype="float32"))
+
+
+def describe(dataset):
+    """
+    What the network's directory says of it; see `maxitools.networks`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    dict
+        With gain and offset of the log-odds still to be fitted.
+    """
+    return {
+        "format": 1,
+        "task": "track",
+        "graph": "graph.pb",
+        "input": "pixels:0",
+        "output": "answers:0",
+        "normalisation": "two_scale",
+        "mesh": MESH,
+        "tile": 640,
+        "multiple": 16,
+        "minimum": 64,
+        "training_prior": 0.5,
+        "default_prior": 0.05,
+        "aggregation": {"gain": 1.0, "offset": 0.0},
+    }

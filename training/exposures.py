@@ -1,0 +1,311 @@
+"""Exposures with and without tracking errors.
+
+An exposure is affected when the image moved on the detector by an amount that shows: a drift of
+half a FWHM is the least.  Elongation that the optics make is none.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+from scipy.signal import fftconvolve
+
+from training import contaminants as add
+from training.contaminants import log_uniform
+from training.fields import star_catalogue
+from training.optics import PsfField, dwell, random_aberrations, random_psf
+from training.scenes import draw_scene, random_detector
+
+# Elongation of the motion (see `elongation`) in FWHM: less than the first is no tracking error,
+# more than the second is one, and between them nobody can say.  A drift of half a FWHM has 0.144.
+UNAFFECTED, AFFECTED = 0.05, 0.13
+STEPS = 3000
+
+MOTIONS = "drift", "jumps", "oscillation", "walk", "shake", "lost", "rotation", "trail"
+
+
+def motion(rng, kind, extent):
+    """Draw how the image moves on the detector during an exposure.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    kind : str
+        Of `MOTIONS`, but for ``"rotation"``: ``"drift"`` at a nearly constant rate, one or more
+        ``"jumps"``, periodic ``"oscillation"``, random ``"walk"``, ``"shake"`` by gusts of wind,
+        guiding ``"lost"`` half-way, star ``"trail"`` without tracking.
+    extent : float
+        Length of the motion along its longest axis, in pixels.
+
+    Returns
+    -------
+    x, y : ndarray, shape (STEPS,)
+        Offsets from the mean position at equal steps of time, in pixels.
+    """
+    t = np.linspace(0, 1, STEPS)
+    bend = 0 * t
+    if kind in ("drift", "trail"):
+        along = t + rng.uniform(0, 0.5) * np.sin(
+            np.pi * rng.uniform(0.2, 2) * t + rng.uniform(0, 6)
+        )
+        bend = rng.normal(0, 0.06) * (2 * along - 1) ** 2
+    elif kind == "jumps":
+        jumps = rng.choice([1, 2, 3, 5], p=[0.6, 0.2, 0.12, 0.08])
+        stay = np.searchsorted(np.cumsum(rng.dirichlet(np.full(jumps + 1, 2.0))), t * (1 - 1e-9))
+        along = np.cumsum(rng.choice([-1, 1], jumps + 1) * rng.uniform(0.3, 1, jumps + 1))[stay]
+        bend = (np.cumsum(rng.normal(0, 0.4, jumps + 1)))[stay] if jumps > 1 else bend
+    elif kind == "oscillation":
+        phase = 2 * np.pi * (rng.uniform(0.5, 12) * t + rng.uniform())
+        along = np.sin(phase) * (1 - rng.uniform(0, 0.5) * t)
+        bend = rng.uniform(0, 0.5) * np.sin(phase + rng.uniform(0, 2 * np.pi))
+    elif kind == "walk":
+        # The slower the steps against the exposure, the smoother the path.
+        steps = rng.standard_normal((2, STEPS)) * [[1], [rng.uniform(0.1, 1)]]
+        along, bend = ndimage.gaussian_filter1d(
+            np.cumsum(steps, axis=1), log_uniform(rng, 1, STEPS / 15), axis=1
+        )
+    elif kind == "shake":
+        gust = ndimage.gaussian_filter1d(rng.standard_normal(STEPS), STEPS / rng.uniform(5, 30))
+        ring = np.sin(2 * np.pi * (rng.uniform(10, 60) * t + rng.uniform()))
+        along = ring * (np.abs(gust) / np.abs(gust).max()) ** rng.uniform(0.5, 2)
+        bend = rng.uniform(0, 0.4) * np.roll(along, STEPS // 7)
+    elif kind == "lost":
+        start = rng.uniform(0.2, 0.85)
+        along = np.maximum(t - start, 0) ** rng.uniform(0.7, 2)
+    else:
+        raise ValueError(f"no motion is called {kind!r}; known are {', '.join(MOTIONS)}")
+    scale = extent / max(np.ptp(along), 1e-9)
+    if kind in ("drift", "trail", "jumps"):
+        bend = bend * np.ptp(along)
+    angle = rng.choice([rng.uniform(0, 2 * np.pi), rng.integers(4) * np.pi / 2], p=[0.8, 0.2])
+    along, bend = (scale * (part - part.mean()) for part in (along, bend))
+    return along * np.cos(angle) - bend * np.sin(angle), along * np.sin(angle) + bend * np.cos(
+        angle
+    )
+
+
+def elongation(x, y):
+    """By how much a motion widens an image more along one axis than across.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Offsets in pixels at equal steps of time.
+
+    Returns
+    -------
+    float
+        Root of the difference of the two principal variances, in pixels.
+    """
+    small, large = np.linalg.eigvalsh(np.cov(x, y))
+    return float(np.sqrt(large - small))
+
+
+def random_motion(rng, fwhm):
+    """Draw a motion that shows, of any kind but rotation of the field.
+
+    Returns
+    -------
+    kind : str
+    x, y : ndarray, shape (n,)
+        Offsets in pixels.
+    """
+    while True:
+        kind = rng.choice([kind for kind in MOTIONS if kind != "rotation"])
+        # Few are long: those are easy.
+        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
+        x, y = motion(rng, kind, extent)
+        if rng.uniform() < 0.15 and kind != "trail":
+            x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))
+        if elongation(x, y) > AFFECTED * fwhm:
+            return kind, x, y
+
+
+def rotated(rng, psf, shape):
+    """Rotate the field about a guide star during the exposure.
+
+    Returns
+    -------
+    PsfField or None
+        None when the rotation hardly shows: most stars move less than a drift that counts.
+    """
+    guide = rng.uniform(-0.5, 1.5, 2) * shape[::-1]
+    places = grid(shape, 3)
+    reach = np.hypot(*(places - guide).T)
+    # At the median distance from the guide star, the arc is that long.
+    turn = psf.fwhm * log_uniform(rng, 0.6, 8) / np.median(reach)
+    angle = turn * (
+        np.linspace(-0.5, 0.5, STEPS) + rng.uniform(0, 0.1) * np.sin(np.linspace(0, 9, STEPS))
+    )
+    psfs = []
+    shown = []
+    for x, y in places - guide:
+        path = x * np.cos(angle) - y * np.sin(angle) - x, x * np.sin(angle) + y * np.cos(angle) - y
+        path = [offset - offset.mean() for offset in path]
+        shown.append(elongation(*path) > AFFECTED * psf.fwhm)
+        psfs.append(psf.moved(*path))
+    return PsfField.of(places, psfs) if np.mean(shown) > 0.6 else None
+
+
+def grid(shape, count):
+    """Positions (x, y) in the middle of `count` by `count` parts of an image, the central first."""
+    y, x = ((np.arange(count) + 0.5) * size / count for size in shape)
+    places = np.array([(b, a) for a in y for b in x])
+    centre = np.array(shape[::-1]) / 2
+    return places[np.argsort(np.hypot(*(places - centre).T), kind="stable")]
+
+
+def sharp_psf(rng, shape):
+    """Draw optics without tracking error: all that elongates images nonetheless.
+
+    Strong astigmatism makes the same images as a drift; it is kept to the field's edge, where
+    its direction turns, or weak.
+
+    Returns
+    -------
+    Psf
+    """
+    fwhm = float(np.clip(rng.lognormal(np.log(2.8), 0.5), 1.3, 10))
+    aberrations = random_aberrations(rng)
+    elongates = abs(aberrations.get("astigmatism", 0)) > 0.5
+    if elongates:
+        aberrations["share"] = min(aberrations["share"], rng.uniform(0.2, 0.6))
+    if not elongates or rng.uniform() < 0.4:
+        return random_psf(rng, fwhm, aberrations=aberrations)
+    # The same telescope, off its axis: aberrations grow with the distance and point to it.
+    seed = rng.integers(2**32)
+    centre = rng.uniform(-0.3, 1.3, 2) * shape[::-1]
+    places = grid(shape, 3)
+    aberrations["share"] = rng.uniform(0.3, 0.8)
+    psfs = []
+    for x, y in places - centre:
+        distance = np.hypot(x, y) / (0.7 * max(shape))
+        local = aberrations | {
+            "share": aberrations["share"] * min(distance, 1.1),
+            "turn": np.arctan2(y, x),
+        }
+        telescope = np.random.default_rng(seed)
+        psfs.append(random_psf(telescope, fwhm, vanes=4, aberrations=local, ellipticity=0.02))
+    return PsfField.of(places, psfs)
+
+
+def draw_exposure(rng, shape, sources):
+    """Draw an exposure for the tracking network.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    sources : Sources
+        Real frames and cosmic rays; see `training.scenes`.
+
+    Returns
+    -------
+    image : ndarray, float32, (H, W)
+        ADU, or counts of a reduced frame.
+    affected : bool
+    kind : str
+        Of the motion; ``"none"`` without one.
+    amount : float
+        `elongation` of the motion in FWHM.
+    """
+    affected = rng.uniform() < 0.5
+    if sources.backgrounds and rng.uniform() < 0.15:
+        return real_exposure(rng, shape, sources, affected)
+    psf = sharp_psf(rng, shape)
+    kind, amount = "none", 0.0
+    if not affected and rng.uniform() < 0.3:
+        x, y = motion(rng, "shake", psf.fwhm * rng.uniform(0.05, 0.3))
+        amount = elongation(x, y) / psf.fwhm
+        if amount < UNAFFECTED:
+            psf = psf.moved(x, y)
+        else:
+            amount = 0.0
+    elif affected:
+        turning = None
+        if rng.uniform() < 1 / len(MOTIONS):
+            turning = rotated(rng, psf, shape)
+        if turning is not None:
+            kind, amount, psf = "rotation", np.nan, turning
+        else:
+            kind, x, y = random_motion(rng, psf.fwhm)
+            amount = elongation(x, y) / psf.fwhm
+            psf = psf.moved(x, y)
+    detector = random_detector(rng)
+    stars = star_catalogue(
+        rng,
+        shape,
+        density=log_uniform(rng, 30, 20000),
+        faintest=detector.noise * log_uniform(rng, 5, 60),
+        brightest=detector.well * log_uniform(rng, 3, 1000),
+        margin=100,
+    )
+    busy = rng.uniform(0, 1)
+    # Real skies would bring stars of their own, which do not move.
+    sources = replace(sources, backgrounds=[])
+    image = draw_scene(rng, shape, sources, psf, detector, stars, busy)[0]
+    return image, affected, kind, amount
+
+
+def real_exposure(rng, shape, sources, affected):
+    """Cut from a sharp real frame; when affected, its objects move, but not its noise.
+
+    Returns
+    -------
+    image, affected, kind, amount
+        As `draw_exposure`.
+    """
+    frame = sources.backgrounds[rng.integers(len(sources.backgrounds))]
+    y, x = (
+        rng.integers(max(have - want, 0) + 1)
+        for have, want in zip(frame.residual.shape, shape, strict=True)
+    )
+    cut = np.s_[y : y + shape[0], x : x + shape[1]]
+    short = [(0, want - have) for have, want in zip(frame.residual[cut].shape, shape, strict=True)]
+    residual, level, suspect = (
+        np.pad(part[cut], short, mode="reflect")
+        for part in (frame.residual, frame.level, frame.suspect)
+    )
+    kind, amount, fwhm = "none", 0.0, frame_fwhm(frame.residual)
+    if affected:
+        kind, x, y = random_motion(rng, fwhm)
+        amount, kernel = elongation(x, y) / fwhm, dwell(x, y)
+    else:
+        # Half of the sharp frames take the same way with a round image, so that its traces tell
+        # nothing.
+        x, y = rng.normal(0, fwhm * rng.uniform(0.05, 0.4), (2, STEPS))
+        kernel = dwell(x, y)
+    if affected or rng.uniform() < 0.5:
+        objects = ndimage.gaussian_filter(residual, 1) > 1.5
+        objects = ndimage.binary_dilation(objects, iterations=3) & ~suspect
+        noise = np.where(objects, rng.standard_normal(shape, dtype=np.float32), residual)
+        moved = np.maximum(fftconvolve(np.where(objects, residual, 0), kernel, mode="same"), 0)
+        # Photon noise of the objects, in units of the sky's noise, at a gain that nobody knows.
+        photons = np.sqrt(moved * log_uniform(rng, 0.003, 0.3))
+        residual = noise + moved + photons * rng.standard_normal(shape, dtype=np.float32)
+    image = residual + level
+    if rng.uniform() < 0.5:
+        image += 0.1 * add.cosmic_rays(rng, shape, rng.integers(1, 60))
+    if rng.uniform() < 0.2:
+        image += log_uniform(rng, 0.8, 150) * add.trail(rng, shape, fwhm)
+    image = np.rot90(image, rng.integers(4))
+    return np.ascontiguousarray(image, np.float32), affected, kind, amount
+
+
+def frame_fwhm(residual):
+    """FWHM of the stars of a frame in pixels, from the areas above half of their maxima.
+
+    Parameters
+    ----------
+    residual : ndarray, (H, W)
+        Pixels above the sky, in units of its noise.
+    """
+    objects, _ = ndimage.label(residual > 6)
+    areas = []
+    for number, part in enumerate(ndimage.find_objects(objects), start=1):
+        pixels = residual[part] * (objects[part] == number)
+        if 20 < pixels.max() < 2000 and (pixels > 0).sum() > 5:
+            areas.append(np.count_nonzero(pixels > pixels.max() / 2))
+    # Galaxies and blends are wider than stars, cosmic rays narrower.
+    return float(np.clip(2 * np.sqrt(np.percentile(areas or [7], 40) / np.pi), 1.3, 10))
