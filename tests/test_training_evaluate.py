@@ -140,6 +140,10 @@ def test_chosen_thresholds_give_the_best_masks(tmp_path):
     assert thresholds["TRL"] == 0.5
     shipped = recipe(**priors, thresholds=thresholds["CR"])
     assert evaluate.mask_scores(counts, shipped)["CR"]["Matthews"] == pytest.approx(1)
+    description = tmp_path / "network.json"
+    description.write_text('{"task": "mask", "thresholds": {"CR": 0.5}}')
+    evaluate.write_thresholds(description, thresholds)
+    assert json.loads(description.read_text()) == {"task": "mask", "thresholds": thresholds}
 
 
 def test_track_scores():
@@ -155,19 +159,17 @@ def test_the_command_compares_networks_and_writes_tables_and_plots(tmp_path, mon
     scenes.mkdir()
     write_scene(scenes / "a.npz", [("CR", np.s_[3, 4:9])])
     shipped = recipe(training_priors=0.1, default_priors=0.1, thresholds=0.5)
-    monkeypatch.setattr(
-        evaluate.networks, "find", lambda path, task: SimpleNamespace(recipe=shipped)
-    )
+    network = SimpleNamespace(path=tmp_path, recipe=shipped)
+    monkeypatch.setattr(evaluate.networks, "find", lambda path, task: network)
     answers = {"good": oracle, "bad": lambda image: 1 - oracle(image)}
     monkeypatch.setattr(
         evaluate.maximask, "probabilities", lambda image, net_path: answers[net_path.name](image)
     )
     output = tmp_path / "out"
-    evaluate.main(
-        [str(scenes), "--net_path", "good", "--net_path", "bad", "--output", str(output)]
-    )
+    evaluate.main([str(scenes), "--net_path", "good", "--net_path", "bad", "--output", str(output)])
     scores = json.loads((output / "scores.json").read_text())
     assert scores["good"]["CR"]["AUC"] == 1
     assert scores["bad"]["CR"]["AUC"] == 0
     assert (output / "scores.md").read_text() == capsys.readouterr().out
-    assert (output / "roc.png").exists() and (output / "reliability.png").exists()
+    assert (output / "roc.png").exists()
+    assert (output / "reliability.png").exists()

@@ -102,9 +102,7 @@ def mask_scores(counts, recipe):
         limit = decisions.raw_threshold(recipe.thresholds[name], factor)
         negative, positive = histogram[:, metrics.bin_of(limit) + 1 :].sum(axis=1)
         tp, fp, fn, tn = positive, negative, number[1] - positive, number[0] - negative
-        own = metrics.at_prior(
-            histogram, recipe.training_priors[name], number[1] / number.sum()
-        )
+        own = metrics.at_prior(histogram, recipe.training_priors[name], number[1] / number.sum())
         mean, share, weight = metrics.reliability(own)
         values = (
             metrics.roc_auc(histogram),
@@ -271,18 +269,20 @@ def draw(panels, folder):
 
 
 def evaluate_masks(paths, net_paths, choose):
-    """Histograms and scores by network; with `choose`, after new thresholds were written."""
+    """Histograms by class and network, scores by network; `choose` sets thresholds first."""
     counts, scores = {}, {}
     for net_path in net_paths:
         label = str(net_path)
-        recipe = networks.find(net_path, "mask").recipe
+        network = networks.find(net_path, "mask")
+        recipe = network.recipe
         counts[label] = count_scenes(
             paths,
             lambda image, net_path=net_path: maximask.probabilities(image, net_path),
             recipe.classes,
         )
-        if choose:
-            write_thresholds(net_path, choose_thresholds(counts[label], recipe))
+        description = network.path / "network.json"
+        if choose and description.exists():
+            write_thresholds(description, choose_thresholds(counts[label], recipe))
             recipe = networks.find(net_path, "mask").recipe
         scores[label] = mask_scores(counts[label], recipe)
         for name, histogram in counts[label].items():
@@ -298,11 +298,8 @@ def evaluate_masks(paths, net_paths, choose):
     return {name: panel for name, panel in panels.items() if panel}, scores
 
 
-def write_thresholds(net_path, thresholds):
-    """Put thresholds into the description of a network of this project."""
-    path = networks.find(net_path, "mask").path / "network.json"
-    if not path.exists():
-        raise networks.NetworkError(f"{net_path}: thresholds of a published network are fixed")
+def write_thresholds(path, thresholds):
+    """Put thresholds into the description of a network, `network.json`."""
     description = json.loads(path.read_text(encoding="utf-8"))
     description["thresholds"] = thresholds
     path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
@@ -337,7 +334,8 @@ def main(arguments=None):
     parser.add_argument(
         "--choose_thresholds",
         action="store_true",
-        help="first write the thresholds that are best on these scenes into network.json",
+        help="first write the thresholds that are best on these scenes into network.json of each "
+        "network of this project",
     )
     options = parser.parse_args(arguments)
     if options.choose_thresholds and options.task == "track":
