@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from collections import Counter, namedtuple
 from itertools import groupby
 from operator import itemgetter
@@ -197,6 +198,10 @@ def main(argv=None):
     if arguments.threads:
         for library in ("OMP", "OPENBLAS", "MKL"):
             os.environ.setdefault(f"{library}_NUM_THREADS", str(arguments.threads))
+
+    if not sys.warnoptions:
+        # Of headers that break a rule, and of damage that is reported as an error.
+        warnings.filterwarnings("ignore", module="astropy")
 
     from maxitools import networks
 

@@ -91,15 +91,14 @@ def _is_image(hdu):
 def _plain_file(path):
     """Open a file; a gzipped one is first unpacked into a temporary file, to be read in any order."""
     with open(path, "rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if not zipped:
+        if file.read(2) != b"\x1f\x8b":
             yield file
             return
-        with tempfile.TemporaryFile() as unpacked, gzip.open(file) as stream:
-            shutil.copyfileobj(stream, unpacked, 1 << 20)
-            unpacked.seek(0)
-            yield unpacked
+    with gzip.open(path) as stream, tempfile.NamedTemporaryFile() as unpacked:
+        shutil.copyfileobj(stream, unpacked, 1 << 20)
+        unpacked.flush()
+        with open(unpacked.name, "rb") as file:
+            yield file
 
 
 def read_hdus(source):

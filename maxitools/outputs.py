@@ -79,7 +79,7 @@ def _add_class_axis(header):
         header[f"WCSAXES{version}"] = max(header[f"WCSAXES{version}"], last)
     versions = {match[1] for key in header if (match := re.fullmatch(r"CD\d_\d([A-Z]?)", key))}
     for version in versions:
-        header.set(f"CD{last}_{last}{version}", 1.0, after=True)
+        header[f"CD{last}_{last}{version}"] = 1.0
 
 
 def class_cards(names, single, priors, thresholds, device, tf_version):

@@ -1,0 +1,33 @@
+"""Prior modification, thresholds and joined masks."""
+
+import numpy as np
+
+from maxitools.decisions import modify, prior_factor, raw_threshold, single_mask
+
+
+def test_modification_follows_bayes():
+    # A detector that is right in 90 % of cases at equal priors, for one case in 1000.
+    expected = 0.9 * 0.001 / (0.9 * 0.001 + 0.1 * 0.999)
+    assert np.isclose(modify(0.9, prior_factor(0.5, 0.001)), expected)
+
+
+def test_same_prior_changes_nothing():
+    q = np.linspace(0, 1, 11)
+    np.testing.assert_allclose(modify(q, prior_factor(0.03, 0.03)), q)
+
+
+def test_raw_threshold_decides_as_the_modified_one():
+    q = np.random.default_rng(1).random(10000)
+    for prior, threshold in ((1e-6, 0.4), (0.9, 0.27), (0.01, 0.5), (0.5, 0.99)):
+        factor = prior_factor(0.1, prior)
+        modified = modify(q, factor) > threshold
+        np.testing.assert_array_equal(q > raw_threshold(threshold, factor), modified)
+    assert (q > raw_threshold(0.0, 3.0)).all()
+    assert not (q > raw_threshold(1.0, 3.0)).any()
+
+
+def test_single_mask_adds_codes_and_background_adds_none():
+    planes = np.array([[[1, 1, 0]], [[0, 1, 0]], [[0, 0, 1]]], np.uint8)
+    joined = single_mask(planes, [1, 4096, 0])
+    np.testing.assert_array_equal(joined, [[1, 4097, 0]])
+    assert joined.dtype == np.int16

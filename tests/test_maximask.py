@@ -1,0 +1,359 @@
+"""The mask command: what a user gets for what a user gives."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from conftest import ROOT, command, truth, write
+
+import maximask
+from maxitools.classes import NAMES
+
+
+@pytest.fixture
+def run(networks, here):
+    """Run the command in an empty directory; the exit status."""
+
+    def run(*arguments):
+        try:
+            return maximask.main(["--net_path", str(networks), *map(str, arguments)])
+        except SystemExit as error:
+            return error.code
+
+    return run
+
+
+def exposure(sky):
+    """A file with an empty primary, a table, two images, a 1-D image and a 4-D cube."""
+    header = fits.Header()
+    header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=210.5, CRVAL2=54.25)
+    header.update(CRPIX1=170.0, CRPIX2=150.0, CD1_1=-1e-4, CD1_2=2e-6, CD2_1=2e-6, CD2_2=1e-4)
+    header.update(FILTER="r", BUNIT="adu", GAIN=1.5)
+    primary = fits.PrimaryHDU()
+    primary.header.update(OBJECT="M101", EXPTIME=60.0)
+    table = fits.BinTableHDU(np.array([(1, 2.5), (2, np.nan)], "i4,f8"), name="STARS")
+    first = fits.ImageHDU(sky, header, name="CCD", ver=1)
+    second = fits.ImageHDU(sky[::-1], name="CCD", ver=2)
+    line, cube = fits.ImageHDU(np.arange(9.0)), fits.ImageHDU(np.ones((2, 2, 3, 4), "i2"))
+    return fits.HDUList([primary, table, first, second, line, cube])
+
+
+def test_structure_is_mirrored_and_other_hdus_are_copied(run, sky):
+    exposure(sky).writeto("a.fits", checksum=True)
+    assert run("a.fits") == 0
+    with fits.open("a.fits") as given, fits.open("a.masks.fits", checksum=True) as masks:
+        masks.verify("exception")
+        assert [(h.name, h.ver) for h in masks] == [(h.name, h.ver) for h in given]
+        assert [type(h) for h in masks] == [type(h) for h in given]
+        for index in (0, 1, 4, 5):
+            assert repr(masks[index].header) == repr(given[index].header)
+        assert masks[1].data.tobytes() == given[1].data.tobytes()
+        np.testing.assert_array_equal(masks[5].data, given[5].data)
+        np.testing.assert_array_equal(masks[2].data, truth())
+        np.testing.assert_array_equal(masks[3].data, truth()[:, ::-1])
+        assert masks[2].data.dtype == np.uint8
+
+
+def test_wcs_and_identity_are_carried(run, sky):
+    exposure(sky).writeto("a.fits")
+    assert run("a.fits") == 0
+    given, mask = fits.getheader("a.fits", 2), fits.getheader("a.masks.fits", 2)
+    assert (mask["FILTER"], mask["GAIN"]) == ("r", 1.5)
+    assert "BUNIT" not in mask
+    pixels = np.array([[0, 0], [339, 299], [100, 250]])
+    expected = WCS(given).wcs_pix2world(pixels, 0)
+    np.testing.assert_allclose(WCS(mask).celestial.wcs_pix2world(pixels, 0), expected)
+    np.testing.assert_allclose(WCS(mask, naxis=2).wcs_pix2world(pixels, 0), expected)
+
+
+def test_one_hdu_goes_to_the_primary_of_its_own_file(run, sky):
+    exposure(sky).writeto("a.fits")
+    assert run("a.fits[3]") == 0
+    with fits.open("a.masks3.fits") as masks:
+        assert len(masks) == 1
+        np.testing.assert_array_equal(masks[0].data, truth()[:, ::-1])
+        assert masks[0].header["OBJECT"] == "M101"
+    assert not Path("a.masks.fits").exists()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"])
+def test_every_pixel_type_gives_the_same_masks(run, sky, dtype):
+    image = np.rint(sky / 40 if dtype == "u1" else sky).clip(0, None)
+    write("a.fits", image.astype(dtype))
+    assert run("a.fits") == 0
+    mask = fits.getdata("a.masks.fits")
+    np.testing.assert_array_equal(mask[0], truth()[0])
+
+
+def test_nan_counts_as_zero_and_blank_integers_too(run, sky):
+    blank = np.rint(sky).astype("i2")
+    blank[200:203, 30:35] = -1
+    sky[200:203, 30:35] = np.nan
+    write("nan.fits", sky)
+    hdu = fits.PrimaryHDU(blank)
+    hdu.header["BLANK"] = -1
+    hdu.writeto("blank.fits")
+    zero = np.nan_to_num(sky)
+    write("zero.fits", zero)
+    assert run(".") == 0
+    expected = fits.getdata("zero.masks.fits")
+    assert expected[1, 200:203, 30:35].all()
+    np.testing.assert_array_equal(fits.getdata("nan.masks.fits"), expected)
+    np.testing.assert_array_equal(fits.getdata("blank.masks.fits"), expected)
+
+
+def test_image_of_zeros_gives_a_mask_of_zeros(run):
+    write("a.fits", np.zeros((50, 60), "f4"))
+    assert run("a.fits") == 0
+    mask = fits.getdata("a.masks.fits")
+    assert mask.shape == (14, 50, 60)
+    assert not mask.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (33, 65)])
+def test_images_smaller_than_a_tile(run, shape):
+    image = np.random.default_rng(3).normal(1000, 10, shape).astype("f4")
+    image[0, -1] += 5000
+    write("a.fits", image)
+    assert run("a.fits") == 0
+    mask = fits.getdata("a.masks.fits")
+    assert mask.shape == (14, *shape)
+    assert shape == (1, 1) or mask[0].sum() == mask[0, 0, -1] == 1
+
+
+def test_cube_is_masked_plane_by_plane(run, sky):
+    write("a.fits", np.stack([sky, np.zeros_like(sky), sky[::-1]]))
+    assert run("a.fits") == 0
+    mask = fits.getdata("a.masks.fits")
+    assert mask.shape == (14, 3, 300, 340)
+    np.testing.assert_array_equal(mask[:, 0], truth())
+    np.testing.assert_array_equal(mask[:, 2], truth()[:, ::-1])
+    assert not mask[:, 1].any()
+
+
+def test_compressed_and_zipped_files(run, sky):
+    hdus = [fits.PrimaryHDU(), fits.CompImageHDU(np.rint(sky).astype("i2"), name="CCD")]
+    fits.HDUList(hdus).writeto("a.fits.fz")
+    write("b.fits", sky, sky[::-1])
+    with gzip.open("b.fits.gz", "wb") as zipped:
+        zipped.write(Path("b.fits").read_bytes())
+    Path("b.fits").unlink()
+    assert run(".") == 0
+    with fits.open("a.masks.fits") as masks:
+        assert [h.name for h in masks] == ["PRIMARY", "CCD"]
+        np.testing.assert_array_equal(masks[1].data, truth())
+    with fits.open("b.masks.fits") as masks:
+        np.testing.assert_array_equal(masks[0].data, truth())
+        np.testing.assert_array_equal(masks[1].data, truth()[:, ::-1])
+
+
+def test_single_mask_joins_the_selected_classes(run, sky):
+    write("a.fits", sky)
+    assert run("a.fits", "--single_mask", "YES") == 0
+    mask, header = fits.getdata("a.masks.fits", header=True)
+    np.testing.assert_array_equal(mask, 1 * truth()[0] + 2 * truth()[1])
+    assert mask.dtype.newbyteorder("=") == np.int16
+    assert (header["CR"], header.comments["CR"]) == (1, "Cosmic Rays mask value")
+    assert (header["BG"], header["HCL_PR"], header["HCL_TH"]) == (0, 0.1, 0.5)
+
+
+def test_probabilities_are_modified_and_thresholded_as_asked(run, sky, networks):
+    write("a.fits", sky)
+    raw = maximask.probabilities(sky, networks)
+    np.testing.assert_array_equal((raw > 0.5), truth())
+    assert run("a.fits", "--proba_thresh", "n", "--prior_modif", "f") == 0
+    mask, header = fits.getdata("a.masks.fits", header=True)
+    np.testing.assert_array_equal(mask, raw)
+    assert "PRIOR" in header and "THRESH" in header and "M1_PR" not in header
+    Path("classes.priors").write_text("".join(f"{n} {1e-06 if n == 'CR' else 0.1}\n" for n in NAMES))
+    assert run("a.fits", "--proba_thresh", "0") == 0
+    mask, header = fits.getdata("a.masks.fits", header=True)
+    factor = 0.1 / 0.9 * (1 - 1e-6) / 1e-6
+    np.testing.assert_allclose(mask[0], raw[0] / (raw[0] + factor * (1 - raw[0])), rtol=1e-5)
+    np.testing.assert_array_equal(mask[1], raw[1])
+    assert mask.dtype.newbyteorder("=") == np.float32
+    assert header["M1_PR"] == 1e-6 and "1E-06" in repr(header)
+    assert "M1_TH" not in header
+
+
+def test_class_files_select_and_threshold(run, sky):
+    write("a.fits", sky)
+    Path("classes.flags").write_text("".join(f"{n} {int(n in ('HCL', 'CR'))}\n" for n in NAMES))
+    Path("classes.thresh").write_text("".join(f"{n} {int(n == 'CR')}\n" for n in NAMES))
+    assert run("a.fits") == 0
+    mask, header = fits.getdata("a.masks.fits", header=True)
+    assert mask.shape == (2, 300, 340)
+    # Nothing is above a threshold of 1, all is above one of 0.
+    assert not mask[0].any()
+    assert mask[1].all()
+    assert header["M1"] == "CR: Cosmic Rays" and header["M2"].startswith("HCL") and "M3" not in header
+
+
+def test_header_tells_how_the_mask_was_made(run, sky):
+    write("a.fits", sky)
+    assert run("a.fits") == 0
+    header = fits.getheader("a.masks.fits")
+    assert [header[f"M{i}"].partition(":")[0] for i in range(1, 15)] == list(NAMES)
+    assert (header["M14_PR"], header["M14_TH"]) == (0.1, 0.5)
+    assert header["MM_HBACK"] in ("CPU", "GPU")
+    assert header["MM_TF_V"].startswith("2.") and "MM_UTC" in header and "MM_LOC" in header
+    assert "PRIOR" not in header and "THRESH" not in header
+
+
+def test_masks_do_not_depend_on_the_batch(run, sky):
+    write("a.fits", sky)
+    for size in (1, 3, 8):
+        assert run("a.fits", "--proba_thresh", "no", "--batch_size", size) == 0
+        Path("a.masks.fits").rename(f"{size}.part")
+    first, *others = (Path(f"{size}.part") for size in (1, 3, 8))
+    for other in others:
+        np.testing.assert_array_equal(fits.getdata(first), fits.getdata(other))
+
+
+def test_bad_files_are_reported_and_the_rest_is_done(run, sky, capsys):
+    write("good.fits", sky)
+    Path("text.fits").write_text("no FITS file at all\n" * 500)
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(np.ones(3, "i4,f4"))]).writeto("table.fits")
+    whole = write("cut.fits", sky).read_bytes()
+    Path("cut.fits").write_bytes(whole[: len(whole) // 2])
+    Path("x.list").write_text("gone.fits\ntext.fits\ntable.fits\ncut.fits\ngood.fits[4]\ngood.fits\n")
+    assert run("x.list") == 1
+    np.testing.assert_array_equal(fits.getdata("good.masks.fits"), truth())
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    for line, expected in zip(
+        lines,
+        [
+            "gone.fits: No such file",
+            "text.fits: not a FITS file",
+            "table.fits: holds no 2-D image",
+            "cut.fits: HDU 0 cannot be read",
+            "good.fits[4]: HDU 4 is out of range, the file has HDUs 0 to 0",
+        ],
+        strict=True,
+    ):
+        assert expected in line
+    assert sorted(p.name for p in Path().iterdir() if "masks" in p.name) == ["good.masks.fits"]
+
+
+def test_table_asked_for_by_number_is_an_error(run, sky, capsys):
+    exposure(sky).writeto("a.fits")
+    assert run("a.fits[1]") == 1
+    assert "a.fits[1]: HDU 1 holds no 2-D image" in capsys.readouterr().err
+
+
+def test_two_inputs_with_one_output_are_not_mixed(run, sky, capsys):
+    write("a.fits", sky)
+    shutil.copy("a.fits", "a.fit")
+    assert run(".") == 1
+    assert "a.fits: its masks would replace those of a.fit" in capsys.readouterr().err
+    assert Path("a.masks.fits").exists()
+
+
+def test_output_goes_where_it_is_asked(run, sky):
+    write("a.fits", sky)
+    assert run("a.fits", "--out_dir", "new/masks") == 0
+    np.testing.assert_array_equal(fits.getdata("new/masks/a.masks.fits"), truth())
+    assert not Path("a.masks.fits").exists()
+
+
+def test_folder_that_cannot_be_written_fails_in_one_line(run, sky, capsys):
+    write("a.fits", sky)
+    Path("file").touch()
+    assert run("a.fits", "--out_dir", "file/out") == 2
+    assert "file/out: cannot be made" in capsys.readouterr().err
+
+
+def test_earlier_masks_stay_when_a_run_fails(run, sky):
+    whole = write("a.fits", sky, sky).read_bytes()
+    assert run("a.fits") == 0
+    before = Path("a.masks.fits").read_bytes()
+    Path("a.fits").write_bytes(whole[:-200000])
+    assert run("a.fits") == 1
+    assert Path("a.masks.fits").read_bytes() == before
+    assert sorted(p.name for p in Path().iterdir()) == ["a.fits", "a.masks.fits"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.fits"], "gone.fits: no such file"),
+        (["a.fits", "--single_mask", "1", "--proba_thresh", "0"], "contradicts"),
+        (["a.fits", "--prior_modif", "maybe"], "expected yes or no, found 'maybe'"),
+        (["a.fits", "--batch_size", "0"], "expected a whole number above 0, found '0'"),
+        (["a.fits", "--net_path", "gone"], "gone: no such network directory"),
+        (["a.fits", "--net_path", "."], "holds no network for maximask"),
+        ([], "im_path"),
+    ],
+)
+def test_usage_errors_exit_with_two(run, sky, capsys, arguments, message):
+    write("a.fits", sky)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("a.masks.fits").exists()
+
+
+def test_broken_class_file_is_a_usage_error(run, sky, capsys):
+    write("a.fits", sky)
+    Path("classes.thresh").write_text("CR 0.5\nHCL high\n")
+    assert run("a.fits") == 2
+    assert "classes.thresh, line 2: expected a number from 0 to 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["graph", "json", "task"])
+def test_damaged_network_is_named(run, sky, networks, capsys, damage):
+    write("a.fits", sky)
+    shutil.copytree(networks / "maximask", "net")
+    if damage == "graph":
+        Path("net/graph.pb").write_bytes(b"no graph")
+    elif damage == "json":
+        Path("net/network.json").write_text("{")
+    else:
+        shutil.copy(networks / "maxitrack/network.json", "net/network.json")
+    assert run("a.fits", "--net_path", "net") == 2
+    assert "maximask: error: net" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_steps_and_rates_are_told_on_request(run, sky, capsys):
+    write("a.fits", sky)
+    assert run("a.fits", "-v") == 0
+    told = capsys.readouterr().err
+    for step in ("loaded in", "a.fits: 0.10 MPix", "normalise", "write", "MPix/s"):
+        assert step in told
+
+
+def test_help_and_usage_errors_need_no_tensorflow(here):
+    shadow = here / "shadow"
+    for name in ("tensorflow", "astropy", "numpy"):
+        (shadow / name).mkdir(parents=True)
+        (shadow / name / "__init__.py").write_text("raise SystemExit('imported')")
+    environment = {**os.environ, "PYTHONPATH": str(shadow)}
+    for arguments, status in ((["--help"], 0), (["gone.fits"], 2)):
+        for name in ("maximask", "maxitrack"):
+            done = command(name, *arguments, env=environment)
+            assert done.returncode == status
+            assert f"usage: {name} [-h] [--net_path NET_PATH]" in done.stdout + done.stderr
+
+
+def test_symbolic_link_to_the_script_is_silent_and_needs_no_more(here, sky, networks):
+    write("a.fits", sky)
+    Path("maximask").symlink_to(ROOT / "maximask.py")
+    done = subprocess.run(
+        [sys.executable, "maximask", "a.fits", "--net_path", networks, "--threads", "1"],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    np.testing.assert_array_equal(fits.getdata("a.masks.fits"), truth())
+
+
+def test_module_gives_the_masks_of_the_command(sky, networks):
+    np.testing.assert_array_equal(maximask.mask(sky, networks), truth())
+    assert not maximask.mask(np.zeros((40, 50)), networks).any()

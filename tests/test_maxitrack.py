@@ -1,0 +1,131 @@
+"""The tracking command: one line for each file."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import write
+
+import maxitrack
+
+# What the stand-in network says at equal priors.
+GOOD, BAD = 1 / (1 + np.exp(4)), 1 / (1 + np.exp(-4))
+
+
+@pytest.fixture
+def run(networks, here):
+    """Run the command in an empty directory; the exit status."""
+
+    def run(*arguments):
+        try:
+            return maxitrack.main(["--net_path", str(networks), *map(str, arguments)])
+        except SystemExit as error:
+            return error.code
+
+    return run
+
+
+@pytest.fixture
+def sharp():
+    """An image (128, 128) that the stand-in network finds good."""
+    return np.random.default_rng(2).normal(500, 5, (128, 128)).astype("f4")
+
+
+@pytest.fixture
+def smeared(sharp):
+    """One that it finds bad."""
+    image = sharp.copy()
+    image[64, 64] = 5000
+    return image
+
+
+def modified(probability, prior):
+    odds = probability / (1 - probability) * prior / (1 - prior)
+    return odds / (1 + odds)
+
+
+def lines():
+    return [line.split(" ") for line in Path("maxitrack.out").read_text().splitlines()]
+
+
+def test_one_line_is_appended_for_each_file(run, sharp, smeared):
+    Path("maxitrack.out").write_text("earlier.fits 0.25\n")
+    write("good.fits", sharp)
+    write("bad.fits", smeared)
+    Path("x.list").write_text("bad.fits\n./good.fits\n")
+    assert run("x.list", "--prior_value", "0.5") == 0
+    (earlier, _), (bad, p_bad), (good, p_good) = lines()
+    assert (earlier, bad, good) == ("earlier.fits", "bad.fits", "./good.fits")
+    np.testing.assert_allclose([float(p_bad), float(p_good)], [BAD, GOOD], rtol=1e-6)
+
+
+def test_prior_is_one_in_twenty_unless_given(run, smeared, networks):
+    write("a.fits", smeared)
+    assert run("a.fits") == 0
+    assert run("a.fits", "--prior_value", "1e-6") == 0
+    values = [float(value) for _, value in lines()]
+    np.testing.assert_allclose(values, [modified(BAD, 0.05), modified(BAD, 1e-6)], rtol=1e-5)
+    assert np.isclose(maxitrack.probability(smeared, networks), modified(BAD, 0.05))
+
+
+def test_all_hdus_count(run, sharp, smeared):
+    write("a.fits", smeared, sharp, np.zeros((128, 128), "f4"))
+    assert run("a.fits", "--prior_value", "0.5") == 0
+    assert run("a.fits[1]", "--prior_value", "0.5") == 0
+    (_, both), (given, one) = lines()
+    assert np.isclose(float(both), 0.5)
+    assert given == "a.fits[1]"
+    assert np.isclose(float(one), GOOD)
+
+
+def test_some_hdus_are_drawn(run, sharp, smeared):
+    write("a.fits", smeared, sharp)
+    for _ in range(20):
+        assert run("a.fits", "--prior_value", "0.5", "--frac", "1") == 0
+    assert run("a.fits", "--prior_value", "0.5", "--frac", "7") == 0
+    *drawn, both = [float(value) for _, value in lines()]
+    assert {round(value, 4) for value in drawn} == {round(GOOD, 4), round(BAD, 4)}
+    assert np.isclose(both, 0.5)
+
+
+def test_file_without_usable_hdu_gets_none(run, sharp, capsys):
+    write("zero.fits", np.zeros((128, 128), "f4"))
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(np.ones(3, "i4,f4"))]).writeto("table.fits")
+    Path("text.fits").write_text("no FITS file")
+    write("good.fits", sharp)
+    Path("x.list").write_text("zero.fits\ntable.fits\ntext.fits\ngone.fits\ngood.fits\n")
+    assert run("x.list") == 1
+    assert [value for _, value in lines()[:4]] == ["None"] * 4
+    assert float(lines()[4][1]) < 0.01
+    assert len(capsys.readouterr().err.splitlines()) == 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (30, 500)])
+def test_images_smaller_than_a_tile(run, shape):
+    write("a.fits", np.random.default_rng(1).normal(100, 1, shape).astype("f4"))
+    assert run("a.fits") == 0
+    assert 0 < float(lines()[0][1]) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.fits"], "gone.fits: no such file"),
+        (["a.fits", "--prior_value", "1"], "expected a number above 0 and below 1, found '1'"),
+        (["a.fits", "--frac", "0"], "expected -1 or a number above 0, found 0"),
+        (["a.fits", "--net_path", "."], "holds no network for maxitrack"),
+    ],
+)
+def test_usage_errors_exit_with_two(run, sharp, capsys, arguments, message):
+    write("a.fits", sharp)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("maxitrack.out").exists()
+
+
+def test_tiles_are_told_on_request(run, smeared, capsys):
+    write("a.fits", np.hstack([smeared, smeared[:, :120]]))
+    assert run("a.fits", "-v", "--prior_value", "0.5") == 0
+    assert re.search(r"HDU 0: tiles 0.98 0.98\n", capsys.readouterr().err)

@@ -1,0 +1,68 @@
+"""Tiles: each pixel answered once, by the tile that should."""
+
+import numpy as np
+import pytest
+
+from maxitools.tiling import HaloTiling, PublishedTiling, WholeTiling, batches, tiles
+
+
+@pytest.mark.parametrize("size", [1, 20, 127, 128, 129, 300, 1000, 2048])
+def test_halo_tiles_answer_each_pixel_once_away_from_their_borders(size):
+    spans, length = HaloTiling(128, 16, 32).spans(size)
+    assert length % 32 == 0 and length <= 128
+    answered = np.concatenate([np.arange(span.first, span.last) for span in spans])
+    np.testing.assert_array_equal(answered, np.arange(size))
+    for span in spans:
+        assert span.first == 0 or span.first - span.start >= 16
+        assert span.last == size or span.start + length - span.last >= 16
+        assert span.start >= 0 and span.start + length <= max(size, length)
+
+
+def test_halo_tiles_are_few():
+    spans, length = HaloTiling(1152, 64, 32).spans(4096)
+    assert (len(spans), length) == (4, 1120)
+
+
+@pytest.mark.parametrize("shape", [(400, 400), (401, 2000), (600, 700), (1333, 1501), (800, 1000)])
+def test_published_tiles_win_in_the_published_order(shape):
+    height, width = shape
+    grid = [(y, x) for y in range(0, height - 399, 200) for x in range(0, width - 399, 200)]
+    ys, xs = sorted({y for y, _ in grid}), sorted({x for _, x in grid})
+    order = list(grid)
+    if height % 400:
+        order += [(height - 400, x) for x in xs]
+    if width % 400:
+        order += [(y, width - 400) for y in ys]
+    if height % 400 and width % 400:
+        order.append((height - 400, width - 400))
+    expected = np.zeros((*shape, 2), int)
+    for y, x in order:
+        top, left = (0 if y == 0 else y + 100), (0 if x == 0 else x + 100)
+        bottom = height if y == height - 400 else y + 300
+        right = width if x == width - 400 else x + 300
+        expected[top:bottom, left:right] = y, x
+    found = np.full((*shape, 2), -1)
+    tiling = PublishedTiling()
+    for y in tiling.spans(height)[0]:
+        for x in tiling.spans(width)[0]:
+            found[y.first : y.last, x.first : x.last] = y.start, x.start
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_whole_tiles_leave_the_margin_where_it_belongs():
+    assert [s.start for s in WholeTiling(400, centred=True).spans(1000)[0]] == [100, 500]
+    assert [s.start for s in WholeTiling(400, centred=False).spans(1000)[0]] == [200, 600]
+    assert [s.start for s in WholeTiling(400, centred=True).spans(300)[0]] == [0]
+
+
+def test_tiles_hold_the_pixels_of_their_place_and_mirror_beyond_the_image():
+    image = np.arange(40 * 100.0).reshape(40, 100, 1)
+    for tile in tiles(lambda a, b: image[a:b], (40, 100), HaloTiling(64, 8, 32)):
+        assert tile.pixels.shape == (64, 64, 1)
+        columns = slice(tile.columns.start, tile.columns.start + 64)
+        np.testing.assert_array_equal(tile.pixels[:40], image[:, columns])
+        np.testing.assert_array_equal(tile.pixels[40:], image[39:15:-1, columns])
+
+
+def test_batches_are_full_but_the_last():
+    assert list(batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
