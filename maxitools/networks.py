@@ -455,7 +455,8 @@ class CheckpointNetwork(Network):
         )
         config.gpu_options.allow_growth = True
         self._session = v1.Session(graph=graph, config=config)
-        saver.restore(self._session, str(self.path))
+        with graph.as_default():
+            saver.restore(self._session, str(self.path))
 
     def _masks(self, indices, factors, limits):
         def answer(tiles):
