@@ -126,7 +126,9 @@ def cosmic_rays(rng, shape, count, thickness=None, pixel=None, diffusion=None):
             depth = np.full(steps, rng.uniform(0.1, 1))
             hit = np.full(steps, log_uniform(rng, 150, 30000) / steps)
         paths.append((x, y, depth, hit))
-    x, y, depth, hit = (np.repeat(np.concatenate(part), spread) for part in zip(*paths, strict=True))
+    x, y, depth, hit = (
+        np.repeat(np.concatenate(part), spread) for part in zip(*paths, strict=True)
+    )
     sigma = diffusion * np.sqrt(depth)
     x = x + sigma * rng.standard_normal(x.size)
     y = y + sigma * rng.standard_normal(x.size)
@@ -217,7 +219,9 @@ def clusters(rng, shape, count):
     for _ in range(count):
         size = int(log_uniform(rng, 2, 14))
         y, x = rng.integers(-size // 2, shape[0]), rng.integers(-size // 2, shape[1])
-        rows, columns = np.ogrid[-1 : 1 : size * 1j, -1 : 1 : max(2, size * rng.uniform(0.5, 2)) * 1j]
+        rows, columns = np.ogrid[
+            -1 : 1 : size * 1j, -1 : 1 : max(2, size * rng.uniform(0.5, 2)) * 1j
+        ]
         ragged = rows**2 + columns**2 + rng.normal(0, 0.25, (rows.size, columns.size)) < 1
         part = dead[max(y, 0) : y + size, max(x, 0) : x + columns.size]
         part |= ragged[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]]
@@ -445,7 +449,9 @@ def saturate(rng, electrons, well):
         for start, stop in ((s[0].start, s[0].stop) for s in ndimage.find_objects(runs)[:n_runs]):
             excess = (charge[start:stop, column] - well).sum() * (1 - lost)
             shares = (excess, 0.0) if one_sided else (excess / 2, excess / 2)
-            for share, way in zip(shares, (range(stop, len(held)), range(start - 1, -1, -1)), strict=True):
+            for share, way in zip(
+                shares, (range(stop, len(held)), range(start - 1, -1, -1)), strict=True
+            ):
                 for row in way:
                     room = well - held[row, column]
                     if share < room:
@@ -469,7 +475,9 @@ def strips(rng, shape):
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         axis = rng.integers(2)
         width = int(log_uniform(rng, 4, 100))
-        start = rng.choice([0, shape[axis] - width, rng.integers(shape[axis] - width)], p=[0.4, 0.4, 0.2])
+        start = rng.choice(
+            [0, shape[axis] - width, rng.integers(shape[axis] - width)], p=[0.4, 0.4, 0.2]
+        )
         pixels = [slice(None), slice(None)]
         pixels[axis] = slice(start, start + width)
         dark[tuple(pixels)] = True

@@ -12,7 +12,7 @@ from training.export import fold
 
 MESH = 128
 CROP = 256
-BATCH = 16
+BATCH = 4
 # Weight of a positive pixel in the loss: the rarer the class, the more.
 WEIGHTS = {
     "CR": 10, "HCL": 8, "DCL": 5, "HP": 20, "DP": 20, "P": 8, "TRL": 3, "FR": 1, "NEB": 1,
@@ -93,18 +93,31 @@ def effective_priors(shares):
     A positive pixel that weighs w counts as w pixels: the prior p acts as
     w p / (w p + 1 - p).
     """
-    weighted = np.array([WEIGHTS[name] for name in NAMES]) * shares
+    weighted = _weights() * shares
     return weighted / (weighted + 1 - shares)
 
 
-def weighted_cross_entropy(weights):
+def _weights():
+    return np.array([WEIGHTS[name] for name in NAMES], np.float32)
+
+
+def ignorant_loss(shares):
+    """What a network pays for each class that knows its share of the pixels, and nothing else."""
+    guess = np.clip(effective_priors(shares), 1e-6, 1 - 1e-6)
+    return -_weights() * shares * np.log(guess) - (1 - shares) * np.log1p(-guess)
+
+
+def weighted_cross_entropy(weights, scales):
     """
     Cross-entropy of each class by itself, over the pixels where its label is sure.
 
     Parameters
     ----------
-    weights : sequence of float, (n_classes,)
+    weights : ndarray, (n_classes,)
         Of positive pixels.
+    scales : ndarray, (n_classes,)
+        Divides the loss of each class: with `ignorant_loss`, 1 is what nothing learnt costs,
+        and rare classes count no less than common ones.
 
     Returns
     -------
@@ -112,14 +125,13 @@ def weighted_cross_entropy(weights):
         `loss(labels, logits)`: int32 (N, H, W, 2) bit masks of the positive and unsure classes,
         float (N, H, W, n_classes).
     """
-    weights = np.asarray(weights, np.float32)
     places = np.arange(len(weights), dtype=np.int32)
 
     def loss(labels, logits):
         bits = ops.right_shift(ops.cast(labels, "int32")[..., None], places) & 1
         bits = ops.cast(bits, "float32")
         positive, unsure = bits[..., 0, :], bits[..., 1, :]
-        weight = (1 - unsure) * (1 + positive * (weights - 1))
+        weight = (1 - unsure) * (1 + positive * (weights - 1)) / scales
         logits = ops.cast(logits, "float32")
         # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
         return ops.mean(weight * (ops.softplus(logits) - positive * logits), axis=-1)
@@ -140,7 +152,8 @@ def build(dataset):
     network : keras.Model
     loss : callable
     """
-    return mask_network(len(NAMES)), weighted_cross_entropy([WEIGHTS[name] for name in NAMES])
+    scales = ignorant_loss(dataset.shares).astype(np.float32)
+    return mask_network(len(NAMES)), weighted_cross_entropy(_weights(), scales)
 
 
 def bare(model):

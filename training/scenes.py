@@ -88,9 +88,7 @@ def random_detector(rng):
     return Detector(sky=sky, read_noise=read_noise, well=well, infrared=infrared)
 
 
-def draw_scene(
-    rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0, contents=None
-):
+def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0, contents=None):
     """
     Draw an exposure and its labels.
 
@@ -154,9 +152,7 @@ def draw_scene(
     charge = _cosmic_rays(rng, shape, sources, share)
     local_noise = np.sqrt(np.maximum(light, 0) + detector.read_noise**2)
     electrons, saturated = _saturation(rng, electrons + charge, light + charge, detector, labels)
-    labels.mark(
-        "CR", (charge > 2.5 * local_noise) & ~saturated, charge > 0.1 * detector.noise
-    )
+    labels.mark("CR", (charge > 2.5 * local_noise) & ~saturated, charge > 0.1 * detector.noise)
     if not real:
         electrons += _read_out_noise(rng, shape, detector)
     electrons = _defects(rng, electrons, detector, share, labels)
@@ -171,9 +167,7 @@ def _stars(rng, shape, detector, psf):
     faintest = detector.noise * log_uniform(rng, 2, 60)
     brightest = detector.well * log_uniform(rng, 3, 3000)
     density = 10 ** rng.uniform(0.7, 4.3)
-    x, y, flux = star_catalogue(
-        rng, shape, density=density, faintest=faintest, brightest=brightest
-    )
+    x, y, flux = star_catalogue(rng, shape, density=density, faintest=faintest, brightest=brightest)
     count = rng.choice([0, 0, 1, 2, 3, 6])
     peak = detector.well / psf.native.max()
     return (
@@ -209,7 +203,10 @@ def _spikes(labels, x, y, flux, psf, noise):
     bottom, right = min(row + half + 1, shape[0]), min(column + half + 1, shape[1])
     if top >= bottom or left >= right:
         return
-    cut = slice(top - row + half, bottom - row + half), slice(left - column + half, right - column + half)
+    cut = (
+        slice(top - row + half, bottom - row + half),
+        slice(left - column + half, right - column + half),
+    )
     ring = (_ring_medians(psf)[0] * np.float32(flux))[cut]
     light, radius = light[cut], _ring_medians(psf)[1][cut]
     above = light - ring
@@ -288,7 +285,7 @@ def _persistence(rng, shape, detector, psf, stars, share, labels):
 def _cosmic_rays(rng, shape, sources, share):
     if not share("CR", 0.75):
         return np.zeros(shape, np.float32)
-    count = int(log_uniform(rng, 1, 400) * shape[0] * shape[1] / 512**2)
+    count = max(1, int(log_uniform(rng, 1, 400) * shape[0] * shape[1] / 512**2))
     if sources.footprints and rng.uniform() < 0.4:
         charge = add.footprints(rng, shape, max(count // 2, 1), sources.footprints)
         if rng.uniform() < 0.5:
@@ -329,7 +326,9 @@ def _flat_field(rng, shape, clean):
 def _saturation(rng, electrons, expected, detector, labels):
     """Clip at the full well in one of the ways that detectors have."""
     filled, saturated = add.saturate(rng, electrons, detector.well)
-    rim = ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
+    rim = (
+        ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
+    )
     labels.mark("SAT", saturated, rim)
     way = rng.choice(["level", "level", "level", "soft", "turned", "constant", "wrapped"])
     if way == "soft":
@@ -387,11 +386,15 @@ def _defects(rng, electrons, detector, share, labels):
         labels.mark("DCL", dead)
     if share("HP", 0.5):
         faintest = log_uniform(rng, 5, 40)
-        for pixels in add.defects(rng, shape, int(area * log_uniform(rng, 3, 900)), lines=False):
+        for pixels in add.defects(
+            rng, shape, 1 + int(area * log_uniform(rng, 3, 900)), lines=False
+        ):
             electrons[pixels] += sigma * log_uniform(rng, faintest, 50 * faintest)
             labels.positive[pixels] |= BIT["HP"]
     if share("DP", 0.5):
-        for pixels in add.defects(rng, shape, int(area * log_uniform(rng, 3, 900)), lines=False):
+        for pixels in add.defects(
+            rng, shape, 1 + int(area * log_uniform(rng, 3, 900)), lines=False
+        ):
             _kill(rng, electrons, pixels, detector, faintest=4)
             labels.positive[pixels] |= BIT["DP"]
     return np.minimum(electrons, 4 * detector.well)
@@ -423,8 +426,10 @@ def _unexposed(rng, electrons, detector, share, labels):
     values = level + noise * rng.standard_normal(electrons.shape, dtype=np.float32)
     if rng.uniform() < 0.2:
         # Charge left behind by the last columns, and the settling of the amplifier.
-        values += detector.sky * rng.uniform(0, 0.3) * np.exp(
-            -ndimage.distance_transform_edt(dark) / rng.uniform(0.5, 5)
+        values += (
+            detector.sky
+            * rng.uniform(0, 0.3)
+            * np.exp(-ndimage.distance_transform_edt(dark) / rng.uniform(0.5, 5))
         )
     electrons = np.where(dark, values, electrons)
     labels.erase(dark)
@@ -435,7 +440,9 @@ def _unexposed(rng, electrons, detector, share, labels):
 def _real_sky(rng, shape, detector, backgrounds, labels):
     """Cut from a real frame, scaled to the detector's noise, with what is known of it."""
     frame = backgrounds[rng.integers(len(backgrounds))]
-    corner = [rng.integers(max(a - n, 0) + 1) for a, n in zip(frame.level.shape, shape, strict=True)]
+    corner = [
+        rng.integers(max(a - n, 0) + 1) for a, n in zip(frame.level.shape, shape, strict=True)
+    ]
     cut = tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
     turn = rng.integers(8)
     residual, level, suspect, saturated = (
@@ -451,7 +458,9 @@ def _real_sky(rng, shape, detector, backgrounds, labels):
         labels.unsure |= BIT[name]
     for name in ("CR", "HP", "DP", "HCL", "DCL"):
         labels.unsure[suspect] |= BIT[name]
-    rim = ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
+    rim = (
+        ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
+    )
     labels.mark("SAT", saturated, rim)
     bright = np.maximum(ndimage.gaussian_filter(residual, BBG_SIGMA), np.abs(level))
     labels.mark("BBG", np.zeros(shape, bool), bright > 0.5)
@@ -461,7 +470,9 @@ def _real_sky(rng, shape, detector, backgrounds, labels):
 
 def _filled(part, shape):
     """Mirror a part that is smaller than the scene up to its size."""
-    return np.pad(part, [(0, n - s) for s, n in zip(part.shape, shape, strict=True)], mode="reflect")
+    return np.pad(
+        part, [(0, n - s) for s, n in zip(part.shape, shape, strict=True)], mode="reflect"
+    )
 
 
 def _oriented(which, image):

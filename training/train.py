@@ -52,8 +52,11 @@ def main():
         model.load_weights(options.start)
     total = options.epochs * options.steps
     rate = keras.optimizers.schedules.CosineDecay(
-        options.rate / 100, total - total // 20, warmup_target=options.rate,
-        warmup_steps=total // 20, alpha=1e-3,
+        options.rate / 100,
+        total - total // 20,
+        warmup_target=options.rate,
+        warmup_steps=total // 20,
+        alpha=1e-3,
     )
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0), loss)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -64,9 +67,7 @@ def main():
         callbacks=[
             Export(options.output / "network", task, dataset, every=5),
             keras.callbacks.CSVLogger(options.output / "log.csv", append=True),
-            keras.callbacks.BackupAndRestore(
-                options.output / "state", delete_checkpoint=False
-            ),
+            keras.callbacks.BackupAndRestore(options.output / "state", delete_checkpoint=False),
         ],
     )
     model.save_weights(options.output / "final.weights.h5")

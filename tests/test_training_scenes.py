@@ -1,0 +1,111 @@
+"""Scenes: what is put in is marked, and nothing else."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("galsim", reason="the [training] extra is not installed")
+
+from maxitools.classes import NAMES
+from training import contaminants
+from training.scenes import BIT, Detector, Labels, Sources, draw_scene
+
+SHAPE = 192, 192
+NO_STARS = np.zeros(0), np.zeros(0), np.zeros(0)
+
+
+def scene(contents, seed=1, **given):
+    given.setdefault("stars", NO_STARS)
+    return draw_scene(np.random.default_rng(seed), SHAPE, Sources(), contents=contents, **given)
+
+
+def classes_in(positive):
+    return {name for name in NAMES if (positive & BIT[name]).any()}
+
+
+@pytest.mark.parametrize("name", ["CR", "HCL", "DCL", "HP", "DP", "TRL", "FR", "NEB", "OV"])
+def test_a_contaminant_that_is_put_in_is_marked_and_no_other(name):
+    _, positive, _ = scene({name})
+    found = classes_in(positive)
+    assert name in found
+    # Galaxies may be bright enough for BBG and SAT without having been asked for.
+    assert found <= {name, "BG", "BBG", "SAT"}
+
+
+def test_a_seed_always_gives_the_same_scene():
+    for first, second in zip(
+        draw_scene(np.random.default_rng(5), SHAPE, Sources()),
+        draw_scene(np.random.default_rng(5), SHAPE, Sources()),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_pixel_is_both_positive_and_unsure(seed):
+    _, positive, unsure = draw_scene(np.random.default_rng(seed), SHAPE, Sources())
+    assert not (positive & unsure).any()
+    background = positive & BIT["BG"] > 0
+    assert not (positive[background] & ~BIT["BG"]).any()
+
+
+def test_nothing_else_is_marked_in_a_strip_that_was_not_exposed():
+    _, positive, unsure = scene({"CR", "HCL", "DCL", "HP", "TRL", "NEB", "OV"}, seed=3)
+    strip = positive & BIT["OV"] > 0
+    assert strip.any()
+    assert (positive[strip] == BIT["OV"]).all()
+    assert (unsure[strip] == 0).all()
+
+
+def test_light_is_positive_unsure_or_neither_by_its_ratio_to_the_noise():
+    labels = Labels((1, 4))
+    labels.light("TRL", np.array([[0.0, 0.5, 7.9, 8.1]]), noise=10, sure=0.8, faintest=0.08)
+    labels.finish()
+    assert (labels.positive & BIT["TRL"] > 0).tolist() == [[False, False, False, True]]
+    assert (labels.unsure & BIT["TRL"] > 0).tolist() == [[False, False, True, False]]
+    assert (labels.positive & BIT["BG"] > 0).tolist() == [[True, True, False, False]]
+    assert (labels.unsure & BIT["BG"] > 0).tolist() == [[False, False, True, False]]
+
+
+def test_a_hot_column_stands_out_of_its_neighbours_where_it_is_marked():
+    detector = Detector(sky=500.0, read_noise=5.0, well=1e5, infrared=False)
+    image, positive, _ = scene({"HCL"}, seed=2, detector=detector)
+    hot = positive & BIT["HCL"] > 0
+    assert np.median(image[hot]) > np.percentile(image[~hot], 80)
+
+
+def test_bleeding_keeps_the_charge_and_marks_what_it_fills():
+    charge = np.zeros((101, 5))
+    charge[50, 2] = 10_000.0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        filled, saturated = contaminants.saturate(rng, charge, well=1000.0)
+        assert filled.max() <= 1000.0
+        assert (filled[saturated] == 1000.0).all()
+        if saturated.sum() > 1 and np.isclose(filled.sum(), charge.sum()):
+            assert saturated.sum() in (9, 10, 11)
+            break
+    else:
+        pytest.fail("in 20 draws no column bled without losses")
+
+
+def test_a_vertical_muon_leaves_the_charge_of_its_path():
+    thickness = 200.0
+    charges = [
+        contaminants.cosmic_rays(
+            np.random.default_rng(seed), (64, 64), 1, thickness=thickness, pixel=15.0
+        ).sum()
+        for seed in range(300)
+    ]
+    # Muons are the most of it; the most probable energy loss is where their charges pile up.
+    vertical = contaminants.MUON_ELECTRONS_PER_MICRON * thickness
+    near = np.mean((np.array(charges) > 0.7 * vertical) & (np.array(charges) < 2.0 * vertical))
+    assert near > 0.2
+
+
+def test_a_random_field_has_the_slope_asked_for():
+    field = contaminants.random_field(np.random.default_rng(1), (512, 512), index=-3.0)
+    power = np.abs(np.fft.rfft(field * np.hanning(512), axis=1)) ** 2
+    k = np.arange(4, 64)
+    slope = np.polyfit(np.log(k), np.log(power.mean(axis=0)[4:64]), 1)[0]
+    # A cut through a field of index -3 has index -2.
+    assert slope == pytest.approx(-2.0, abs=0.35)
