@@ -1,0 +1,82 @@
+"""What moves an image, exposures with and without it, and the loss of the tracking network."""
+
+import numpy as np
+import pytest
+
+from training.fields import render_stars
+from training.motions import AFFECTED, MOTIONS, elongation, motion, random_motion
+from training.optics import PsfField, dwell, random_psf
+
+ROUND = {"share": 0.0}
+
+
+def principal_widths(image):
+    """Standard deviations of an image along its minor and major axes, in pixels."""
+    y, x = np.indices(image.shape)
+    covariance = np.cov(x.ravel(), y.ravel(), aweights=image.ravel())
+    return np.sqrt(np.linalg.eigvalsh(covariance))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MOTIONS if kind != "rotation"])
+def test_a_motion_is_as_long_as_asked_for_and_centred(kind):
+    x, y = motion(np.random.default_rng(1), kind, 10.0)
+    angle = np.linspace(0, np.pi, 180)[:, None]
+    longest = np.ptp(x * np.cos(angle) + y * np.sin(angle), axis=1).max()
+    assert 9.9 < longest < 16
+    assert np.mean(x) == pytest.approx(0, abs=1e-9)
+    assert np.mean(y) == pytest.approx(0, abs=1e-9)
+
+
+def test_an_unknown_motion_is_named():
+    with pytest.raises(ValueError, match="wobble"):
+        motion(np.random.default_rng(1), "wobble", 3.0)
+
+
+def test_motions_that_are_drawn_show():
+    rng = np.random.default_rng(2)
+    for _ in range(30):
+        _, x, y = random_motion(rng, 3.0)
+        assert elongation(x, y) > 3.0 * AFFECTED
+
+
+def test_a_drift_widens_a_star_along_its_way_only():
+    psf = random_psf(np.random.default_rng(3), fwhm=3.0, aberrations=ROUND, ellipticity=0, vanes=0)
+    t = np.linspace(-4, 4, 1000)
+    drifted = psf.moved(t, 0 * t)
+    place = np.array([40.0])
+    before, after = (
+        render_stars((81, 81), place, place, np.array([1e4]), each)[20:61, 20:61]
+        for each in (psf, drifted)
+    )
+    assert after.sum() == pytest.approx(before.sum(), rel=0.01)
+    minor, major = principal_widths(after)
+    width = principal_widths(before).mean()
+    assert minor == pytest.approx(width, rel=0.1)
+    assert major**2 == pytest.approx(width**2 + 8**2 / 12, rel=0.1)
+
+
+def test_a_jump_makes_two_images():
+    x = np.where(np.arange(1000) < 700, 0.0, 6.0)
+    image = dwell(x, 0 * x)
+    middle = image.shape[0] // 2
+    assert image[middle, middle] == pytest.approx(0.7)
+    assert image[middle, middle + 6] == pytest.approx(0.3)
+
+
+def test_each_star_takes_the_nearest_point_spread_function():
+    rng = np.random.default_rng(4)
+    sharp, blurred = (random_psf(rng, fwhm, aberrations=ROUND, wide=False) for fwhm in (2.0, 8.0))
+    field = PsfField.of([(20, 50), (80, 50)], [sharp, blurred])
+    x, y, flux = np.array([20.0, 80.0]), np.array([50.0, 50.0]), np.array([1e5, 1e5])
+    image = render_stars((100, 100), x, y, flux, field)
+    assert image[50, 20] > 5 * image[50, 80]
+
+
+def test_the_loss_listens_to_the_tile_with_the_weight():
+    pytest.importorskip("keras")
+    from training.tracking import loss
+
+    labels = np.array([[1, 2], [1, 2]], np.float32)
+    right_is_heavy = np.array([[5, 3], [-5, -3]], np.float32)
+    wrong_is_heavy = np.array([[5, -3], [-5, 3]], np.float32)
+    assert float(loss(labels, right_is_heavy)) < float(loss(labels, wrong_is_heavy))
