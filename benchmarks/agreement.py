@@ -17,23 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from published import network_folder, published_environment
 
 ROOT = Path(__file__).resolve().parents[1]
-# The newest releases that run the published commands.
-PUBLISHED = ("maximask==1.4.1", "tensorflow-cpu<2.16", "numpy<2")
-
-
-def published_environment(folder):
-    """Make a virtual environment with the published commands, unless it is there."""
-    if not (folder / "bin" / "maximask").exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([folder / "bin" / "pip", "install", "--quiet", *PUBLISHED], check=True)
-    return folder
-
-
-def network_folder(environment):
-    """Where the published networks are in that environment."""
-    return next(environment.glob("lib/python*/site-packages/maximask_and_maxitrack"))
 
 
 def first_image(path, crop):
@@ -49,7 +35,9 @@ def first_image(path, crop):
 
 def run(command, folder, *arguments):
     """Run a command on a folder of frames."""
-    subprocess.run([*command, *arguments, folder], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, *arguments, folder], check=True, cwd=folder, stdout=subprocess.DEVNULL
+    )
 
 
 def compare(frames, environment, crop):
@@ -73,9 +61,7 @@ def compare(frames, environment, crop):
             run([environment / "bin" / "maximask"], folder, *options)
             for path in list(folder.glob("*.mask.fits")):
                 path.rename(path.with_suffix(".published"))
-            run(
-                [sys.executable, ROOT / "maximask.py"], folder, "--net_path", networks, *options
-            )
+            run([sys.executable, ROOT / "maximask.py"], folder, "--net_path", networks, *options)
         tracking = []
         for command in (
             [environment / "bin" / "maxitrack"],
@@ -112,4 +98,4 @@ if __name__ == "__main__":
         "--environment", type=Path, default=ROOT / ".published", help="where to make it"
     )
     chosen = parser.parse_args()
-    compare(chosen.frames, chosen.environment.resolve(), chosen.crop)
+    compare(chosen.frames, chosen.environment, chosen.crop)
