@@ -22,11 +22,11 @@ EXTENSIONS = {
 }
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.make_test_image")
     parser.add_argument("path")
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     rng = np.random.default_rng(options.seed)
     psf = random_psf(rng, fwhm=3.2, vanes=4, aberrations={"share": 0.0})

@@ -104,7 +104,9 @@ def _weights():
 def ignorant_loss(shares):
     """What a network pays for each class that knows its share of the pixels, and nothing else."""
     guess = np.clip(effective_priors(shares), 1e-6, 1 - 1e-6)
-    return -_weights() * shares * np.log(guess) - (1 - shares) * np.log1p(-guess)
+    loss = -_weights() * shares * np.log(guess) - (1 - shares) * np.log1p(-guess)
+    # A class that hardly occurs has nothing to teach, and would drown the others.
+    return np.maximum(loss, 0.01)
 
 
 def weighted_cross_entropy(weights, scales):

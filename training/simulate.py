@@ -35,7 +35,7 @@ def _write_scene(folder, task, seed, size, index):
     os.replace(part, path)
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.simulate", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the scenes go; made if need be")
     parser.add_argument("--task", choices=("mask", "track"), default="mask", help="default: mask")
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("--backgrounds", help="folder of real frames; see training/sources.py")
     parser.add_argument("--footprints", help="table of real cosmic rays; see training/sources.py")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     options.folder.mkdir(parents=True, exist_ok=True)
     real = Sources(

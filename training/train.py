@@ -30,7 +30,7 @@ class Export(keras.callbacks.Callback):
         write(self.folder, self.task.bare(self.model), self.task.describe(self.dataset))
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("scenes", type=Path, help="folder from training.simulate")
     parser.add_argument("output", type=Path, help="made if need be")
@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--start", type=Path, help="weights to start from (FILE.weights.h5)")
     parser.add_argument("--precision", default="float32", help="or mixed_bfloat16, mixed_float16")
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy(options.precision)

@@ -1,0 +1,87 @@
+"""Training of the mask network: its loss, its resumption and what it exports."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("galsim", reason="the [training] extra is not installed")
+
+import maximask
+from maxitools.classes import NAMES
+from training import masking, simulate, train
+from training.architectures import mask_network
+from training.export import fold
+
+# Keras turns its variables into arrays in a way that NumPy 2 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def crossed(positive, unsure, logits):
+    """The loss of one pixel of which each class has a weight of its own."""
+    labels = np.array([positive, unsure], np.int32).reshape(1, 1, 1, 2)
+    loss = masking.weighted_cross_entropy(np.array([3.0, 1.0]), np.array([1.0, 2.0]))
+    return float(loss(labels, np.array(logits, np.float32).reshape(1, 1, 1, 2))[0, 0, 0])
+
+
+def test_the_loss_is_the_weighted_cross_entropy_of_each_class():
+    expected = 3 * -np.log(0.2) + -np.log(1 - 0.3) / 2
+    logits = np.log([0.2 / 0.8, 0.3 / 0.7])
+    assert crossed(0b01, 0b00, logits) == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_an_unsure_class_costs_nothing():
+    assert crossed(0b00, 0b11, [9.0, -9.0]) == 0.0
+
+
+def test_who_knows_the_shares_only_pays_one_for_each_class():
+    shares = np.full(len(NAMES), 0.01)
+    priors = masking.effective_priors(shares)
+    weights = np.array([masking.WEIGHTS[name] for name in NAMES])
+    paid = -shares * weights * np.log(priors) - (1 - shares) * np.log(1 - priors)
+    np.testing.assert_allclose(masking.ignorant_loss(shares), paid, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of scenes and a network trained on them for a moment."""
+    folder = tmp_path_factory.mktemp("training")
+    scenes, output = folder / "scenes", folder / "run"
+    simulate.main([str(scenes), "--scenes", "2", "--size", "256", "--workers", "1"])
+    train.main([str(scenes), str(output), "--epochs", "1", "--steps", "1"])
+    return scenes, output
+
+
+def test_scenes_that_are_there_are_not_made_again(trained):
+    scenes, _ = trained
+    before = [path.stat().st_mtime_ns for path in sorted(scenes.iterdir())]
+    simulate.main([str(scenes), "--scenes", "2", "--size", "256", "--workers", "1"])
+    assert [path.stat().st_mtime_ns for path in sorted(scenes.iterdir())] == before
+
+
+def test_a_trained_network_answers_through_the_commands(trained):
+    _, output = trained
+    image = np.random.default_rng(1).normal(100, 5, (300, 200)).astype(np.float32)
+    answers = maximask.probabilities(image, output / "network")
+    assert answers.shape == (len(NAMES), 300, 200)
+    assert ((answers > 0) & (answers < 1)).all()
+    description = json.loads((output / "network" / "network.json").read_text())
+    assert tuple(description["classes"]) == NAMES
+
+
+def test_training_goes_on_where_it_stopped(trained):
+    scenes, output = trained
+    train.main([str(scenes), str(output), "--epochs", "2", "--steps", "1"])
+    log = (output / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["epoch", "0", "1"]
+
+
+def test_folding_the_normalisations_changes_no_answer(trained):
+    model = mask_network(3, widths=(4, 6))
+    rng = np.random.default_rng(2)
+    for layer in model.layers:
+        if layer.name.endswith("_norm"):
+            layer.set_weights([rng.uniform(0.5, 2, w.shape) for w in layer.get_weights()])
+    bare = fold(model, mask_network(3, widths=(4, 6), normalise=False))
+    pixels = rng.normal(0, 3, (1, 32, 32, 2)).astype(np.float32)
+    np.testing.assert_allclose(bare(pixels), model(pixels, training=False), rtol=1e-4, atol=1e-4)
