@@ -1,4 +1,4 @@
-"""The tracking network's task: crops of exposures in, the loss on their labels, its description."""
+"""The tracking network's task: stamps of exposures in, the loss on labels, its description."""
 
 import keras
 import numpy as np
@@ -6,24 +6,26 @@ from keras import ops
 from tqdm import tqdm
 
 from maxitools.normalisation import two_scale
-from training.architectures import tracking_network
+from training.architectures import CELL, STAMP, stamp_network, star_stamps, tracking_network
 from training.export import fold
 
 MESH = 128
-BATCH = 16
+# Stamps kept from an exposure, in a batch, and from a tile in use.
+KEPT, BATCH, LIMIT = 48, 1024, 64
 
 
 class Dataset(keras.utils.PyDataset):
     """
-    Exposures of a folder, turned and flipped, in turns whole and in four parts.
+    Stamps from the exposures of a folder, turned, flipped and made noisier: some of each, in turns as one tile
+    and as two.
 
-    The parts are what the weight of a tile is learned from. Exposures that appear in the
-    folder later join at the start of an epoch.
+    The two are what the weight of a tile is learned from. Exposures that appear in the folder
+    later join at the start of an epoch.
 
     Parameters
     ----------
     folder : Path
-        Exposures from `training.simulate`, all of one size, a multiple of 32.
+        Exposures from `training.simulate`.
     steps : int
         Batches per epoch.
     seed : int
@@ -41,32 +43,37 @@ class Dataset(keras.utils.PyDataset):
         new = [p for p in sorted(self.folder.glob("*.npz")) if p.name not in self.exposures]
         for path in tqdm(new, unit="exposure", desc="reading", disable=None, leave=False):
             with np.load(path) as exposure:
-                pixels = two_scale(exposure["image"], MESH)[..., 0]
+                pixels = two_scale(exposure["image"], MESH)
                 affected = float(exposure["affected"])
-            pixels = np.clip(pixels, -6e4, 6e4).astype(np.float16)
-            self.exposures[path.name] = pixels, affected
+            height, width = (side // CELL * CELL for side in pixels.shape[:2])
+            stamps = ops.convert_to_numpy(star_stamps(pixels[None, :height, :width], KEPT))[0]
+            self.exposures[path.name] = np.clip(stamps, -6e4, 6e4).astype(np.float16), affected
         self.names = sorted(self.exposures)
 
     def __len__(self):
         return self.steps
 
     def __getitem__(self, index):
+        count = int(self.rng.choice([8, 16, 32]))
+        tiles = 1 + index % 2 * (count > 8)
         chosen = [
-            self.exposures[self.names[k]] for k in self.rng.integers(len(self.names), size=BATCH)
+            self.exposures[self.names[k]]
+            for k in self.rng.integers(len(self.names), size=BATCH // count)
         ]
-        size = chosen[0][0].shape[0]
-        pixels = np.zeros((BATCH, size, size, 2), np.float32)
-        for crop, (exposure, _) in zip(pixels, chosen, strict=True):
-            turned = np.rot90(exposure, self.rng.integers(4))
-            crop[..., 0] = turned[::-1] if self.rng.integers(2) else turned
-        affected = np.array([affected for _, affected in chosen], np.float32)
-        tiles = 1 + 3 * (index % 2)
-        if tiles > 1:
-            half = size // 2
-            pixels = pixels.reshape(BATCH, 2, half, 2, half, 2).swapaxes(2, 3)
-            pixels = pixels.reshape(BATCH * tiles, half, half, 2)
-        affected = np.repeat(affected, tiles)
-        return pixels, np.stack([affected, np.full_like(affected, tiles)], axis=1)
+        stamps = np.empty((len(chosen), count, STAMP, STAMP, 2), np.float32)
+        for some, (of, _) in zip(stamps, chosen, strict=True):
+            of = of[self.rng.permutation(max(np.count_nonzero(of.any((1, 2, 3))), count))[:count]]
+            of = np.rot90(of, self.rng.integers(4), axes=(1, 2))
+            some[:] = of[:, ::-1] if self.rng.integers(2) else of
+            if self.rng.integers(2):
+                # A shorter exposure: more noise, by which everything is then measured.
+                noise = self.rng.uniform(0, 1.5)
+                held = some != 0
+                some += noise * held * self.rng.standard_normal(some.shape, dtype=np.float32)
+                some /= np.sqrt(1 + noise**2)
+        stamps = stamps.reshape(-1, count // tiles, STAMP, STAMP, 2)
+        affected = np.repeat(np.array([affected for _, affected in chosen], np.float32), tiles)
+        return stamps, np.stack([affected, np.full_like(affected, tiles)], axis=1)
 
 
 def loss(labels, answers):
@@ -112,12 +119,12 @@ def build(dataset):
     network : keras.Model
     loss : callable
     """
-    return tracking_network(), loss
+    return stamp_network(), loss
 
 
 def bare(model):
     """The trained network without what only training needs, in single precision."""
-    return fold(model, tracking_network(normalise=False, dtype="float32"))
+    return tracking_network(fold(model, stamp_network(normalise=False, dtype="float32")), LIMIT)
 
 
 def describe(dataset):
@@ -142,7 +149,7 @@ def describe(dataset):
         "normalisation": "two_scale",
         "mesh": MESH,
         "tile": 640,
-        "multiple": 16,
+        "multiple": CELL,
         "minimum": 64,
         "training_prior": 0.5,
         "default_prior": 0.05,
