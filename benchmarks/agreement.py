@@ -76,6 +76,9 @@ def compare(frames, environment, crop):
             tracking.append({Path(a).name: b for a, b in (line.split() for line in lines)})
         print("frame\tshape\tcamera\tworst class agreement\traw difference\ttracking, both")
         for i, (frame, camera) in enumerate(zip(frames, cameras, strict=True)):
+            if not (folders["raw"] / f"{i:03d}.mask.published").exists():
+                print(f"{Path(frame).name}\trefused by the published command", flush=True)
+                continue
             theirs = fits.getdata(folders["masks"] / f"{i:03d}.mask.published")
             ours = fits.getdata(folders["masks"] / f"{i:03d}.masks.ours")
             agreement = (theirs == ours).mean(axis=(1, 2)).min()
