@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 from scipy import interpolate, ndimage, signal
 
-ClippedStatistics = namedtuple("ClippedStatistics", "median mean std unclipped_std")
+ClippedStatistics = namedtuple("ClippedStatistics", "median mean std unclipped_std low high")
 
 
 def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
@@ -28,8 +28,8 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
     Returns
     -------
     ClippedStatistics
-        Median, mean and standard deviation of the values that are left, and the
-        standard deviation of all.
+        Median, mean and standard deviation of the values that are left, the standard
+        deviation of all, and the lowest and highest value left.
     """
     values = np.sort(pixels, axis=None)
     # Once sorted, what survives is a slice: its moments are differences of cumulative sums.
@@ -51,7 +51,12 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
             break
         first, last = kept
     return ClippedStatistics(
-        float(offset + median), float(offset + mean), float(std), float(unclipped_std)
+        float(offset + median),
+        float(offset + mean),
+        float(std),
+        float(unclipped_std),
+        values[first],
+        values[last - 1],
     )
 
 
@@ -237,8 +242,12 @@ def mesh_grid_1_2(image, mesh=200):
             continue
         clipped = clipped_statistics(pixels, max_iterations=1000)
         crowded = abs(clipped.std - clipped.unclipped_std) > 0.2 * clipped.unclipped_std
-        level[i, j] = 2.5 * clipped.median - 1.5 * clipped.mean if crowded else clipped.mean
-        noise[i, j] = clipped.std
+        # In single precision, as published: where maxima nearly tie, the network's answer
+        # depends on the last digits.
+        kept = pixels[(pixels >= clipped.low) & (pixels <= clipped.high)]
+        mean = kept.mean()
+        level[i, j] = np.float32(2.5 * clipped.median - 1.5 * mean) if crowded else mean
+        noise[i, j] = kept.std()
     level, noise = (_padded_medfilt(_replace_outliers(grid)) for grid in (level, noise))
     return level, noise, _padded_centres(axes)
 

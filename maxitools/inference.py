@@ -5,6 +5,16 @@ import numpy as np
 from maxitools.pipeline import ahead
 from maxitools.tiling import batches, tiles
 
+# Pixels in a network call at the most, to bound its memory; more gains nothing on a CPU.
+_MOST_PIXELS = 1 << 21
+
+
+def _batches(rows_of, shape, tiling, batch_size):
+    """The tiles of an image in batches, the next one made while one is answered."""
+    length = tiling.spans(shape[0])[1] * tiling.spans(shape[1])[1]
+    size = min(batch_size, max(1, _MOST_PIXELS // length))
+    return ahead(batches(tiles(rows_of, shape, tiling), size))
+
 
 def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
     """
@@ -21,7 +31,7 @@ def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
     answer : callable
         From `maxitools.networks.Network.masks`.
     batch_size : int
-        Tiles per network call.
+        Tiles per network call, at the most.
     done : callable, optional
         Called with a number of tiles when so many are done.
 
@@ -33,7 +43,7 @@ def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
         Of the type that `answer` gives.
     """
     strip = None
-    for batch in ahead(batches(tiles(rows_of, shape, recipe.tiling), batch_size)):
+    for batch in _batches(rows_of, shape, recipe.tiling, batch_size):
         for tile, planes in zip(batch, answer(batch), strict=True):
             rows, columns = tile.rows, tile.columns
             if columns.first == 0:
@@ -62,5 +72,5 @@ def track_answers(rows_of, shape, recipe, answer, batch_size=8):
     ndarray, (tiles, ...)
         What the network answers to each tile.
     """
-    cut = batches(tiles(rows_of, shape, recipe.tiling), batch_size)
-    return np.concatenate([answer(batch) for batch in ahead(cut)])
+    cut = _batches(rows_of, shape, recipe.tiling, batch_size)
+    return np.concatenate([answer(batch) for batch in cut])

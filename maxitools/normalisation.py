@@ -126,11 +126,12 @@ def published_1_2_rows(image):
     noise_map = SplineMap(noise, centres, image.shape)
 
     def rows(first, last):
-        difference = image[first:last] - level_map(first, last)
+        # In single precision, as published.
+        pixels = image[first:last] - level_map(first, last).astype(np.float32)
         # The spline of the noise falls to zero towards the image's corners.
         with np.errstate(divide="ignore", invalid="ignore"):
-            pixels = difference / noise_map(first, last)
-        return pixels.astype(np.float32)[..., np.newaxis]
+            pixels /= noise_map(first, last).astype(np.float32)
+        return pixels[..., np.newaxis]
 
     return rows
 
