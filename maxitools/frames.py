@@ -89,7 +89,7 @@ def _is_image(hdu):
 
 @contextmanager
 def _plain_file(path):
-    """Open a file; a gzipped one is first unpacked into a temporary file, to be read in any order."""
+    """Open a file. A gzipped one is unpacked first, as it would be unzipped anew for each HDU."""
     with open(path, "rb") as file:
         if file.read(2) != b"\x1f\x8b":
             yield file

@@ -172,7 +172,9 @@ def test_probabilities_are_modified_and_thresholded_as_asked(run, sky, networks)
     mask, header = fits.getdata("a.masks.fits", header=True)
     np.testing.assert_array_equal(mask, raw)
     assert "PRIOR" in header and "THRESH" in header and "M1_PR" not in header
-    Path("classes.priors").write_text("".join(f"{n} {1e-06 if n == 'CR' else 0.1}\n" for n in NAMES))
+    Path("classes.priors").write_text(
+        "".join(f"{n} {1e-06 if n == 'CR' else 0.1}\n" for n in NAMES)
+    )
     assert run("a.fits", "--proba_thresh", "0") == 0
     mask, header = fits.getdata("a.masks.fits", header=True)
     factor = 0.1 / 0.9 * (1 - 1e-6) / 1e-6
@@ -193,7 +195,9 @@ def test_class_files_select_and_threshold(run, sky):
     # Nothing is above a threshold of 1, all is above one of 0.
     assert not mask[0].any()
     assert mask[1].all()
-    assert header["M1"] == "CR: Cosmic Rays" and header["M2"].startswith("HCL") and "M3" not in header
+    assert (
+        header["M1"] == "CR: Cosmic Rays" and header["M2"].startswith("HCL") and "M3" not in header
+    )
 
 
 def test_header_tells_how_the_mask_was_made(run, sky):
@@ -223,7 +227,9 @@ def test_bad_files_are_reported_and_the_rest_is_done(run, sky, capsys):
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(np.ones(3, "i4,f4"))]).writeto("table.fits")
     whole = write("cut.fits", sky).read_bytes()
     Path("cut.fits").write_bytes(whole[: len(whole) // 2])
-    Path("x.list").write_text("gone.fits\ntext.fits\ntable.fits\ncut.fits\ngood.fits[4]\ngood.fits\n")
+    Path("x.list").write_text(
+        "gone.fits\ntext.fits\ntable.fits\ncut.fits\ngood.fits[4]\ngood.fits\n"
+    )
     assert run("x.list") == 1
     np.testing.assert_array_equal(fits.getdata("good.masks.fits"), truth())
     lines = capsys.readouterr().err.splitlines()

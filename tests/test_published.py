@@ -127,8 +127,11 @@ def checkpoints(tmp_path):
         raw = v1.transpose(v1.gather(planes, flags, axis=-1), (0, 3, 1, 2), name="fpredictions")
         new = raw / (raw + factors[:, None, None] * (1 - raw))
         decided = v1.cast(v1.identity(new, "ppredictions") > thresholds[:, None, None], "uint16")
-        v1.reduce_sum(v1.cast(v1.identity(decided, "tpredictions") * powers[:, None, None],
-                              "int32"), 1, name="spredictions")
+        v1.reduce_sum(
+            v1.cast(v1.identity(decided, "tpredictions") * powers[:, None, None], "int32"),
+            1,
+            name="spredictions",
+        )
 
     def track():
         x = v1.placeholder("float32", (None, 400, 400, 1), "rinputs")
