@@ -5,15 +5,12 @@ import numpy as np
 from maxitools.pipeline import ahead
 from maxitools.tiling import batches, tiles
 
-# Pixels in a network call at the most, to bound its memory; more gains nothing on a CPU.
-_MOST_PIXELS = 1 << 21
 
-
-def _batches(rows_of, shape, tiling, batch_size):
+def _batches(rows_of, shape, recipe, batch_size):
     """The tiles of an image in batches, the next one made while one is answered."""
-    length = tiling.spans(shape[0])[1] * tiling.spans(shape[1])[1]
-    size = min(batch_size, max(1, _MOST_PIXELS // length))
-    return ahead(batches(tiles(rows_of, shape, tiling), size))
+    (_, height), (_, width) = (recipe.tiling.spans(size) for size in shape)
+    most = max(1, recipe.most_pixels // (height * width))
+    return ahead(batches(tiles(rows_of, shape, recipe.tiling), min(batch_size, most)))
 
 
 def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
@@ -43,7 +40,7 @@ def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
         Of the type that `answer` gives.
     """
     strip = None
-    for batch in _batches(rows_of, shape, recipe.tiling, batch_size):
+    for batch in _batches(rows_of, shape, recipe, batch_size):
         for tile, planes in zip(batch, answer(batch), strict=True):
             rows, columns = tile.rows, tile.columns
             if columns.first == 0:
@@ -72,5 +69,5 @@ def track_answers(rows_of, shape, recipe, answer, batch_size=8):
     ndarray, (tiles, ...)
         What the network answers to each tile.
     """
-    cut = _batches(rows_of, shape, recipe.tiling, batch_size)
+    cut = _batches(rows_of, shape, recipe, batch_size)
     return np.concatenate([answer(batch) for batch in cut])

@@ -55,6 +55,8 @@ class Recipe:
         Names of the classes that the network answers; empty for tracking.
     training_priors, default_priors, thresholds : dict
         By class name.
+    most_pixels : int
+        Pixels in a call at the most, to bound its memory; more gains nothing on a CPU.
     """
 
     normalise: object
@@ -63,6 +65,7 @@ class Recipe:
     training_priors: dict = None
     default_priors: dict = None
     thresholds: dict = None
+    most_pixels: int = 1 << 21
 
 
 def _published_recipe(task, normalisation, values):
@@ -70,7 +73,10 @@ def _published_recipe(task, normalisation, values):
         centred = normalisation == "published_1_0"
         return Recipe(RECIPES[normalisation], WholeTiling(400, centred))
     by_class = {key: dict(zip(NAMES, value, strict=True)) for key, value in values.items()}
-    return Recipe(RECIPES[normalisation], PublishedTiling(), NAMES, **by_class)
+    # These networks take some 2 kB a pixel.
+    return Recipe(
+        RECIPES[normalisation], PublishedTiling(), NAMES, **by_class, most_pixels=2 * 400 * 400
+    )
 
 
 def find(net_path, task):

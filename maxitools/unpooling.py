@@ -48,7 +48,8 @@ def read_layers(function):
     def constant(node):
         if node.op != "Const":
             raise UnknownGraphError(f"weights from {node.op}")
-        return tf.make_ndarray(node.attr["value"].tensor)
+        # A tensor, not an array: the functions made for several windows share it.
+        return tf.constant(tf.make_ndarray(node.attr["value"].tensor))
 
     def place(node):
         if node.name not in places:
