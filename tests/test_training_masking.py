@@ -10,8 +10,6 @@ pytest.importorskip("galsim", reason="the [training] extra is not installed")
 import maximask
 from maxitools.classes import NAMES
 from training import masking, simulate, train
-from training.architectures import mask_network
-from training.export import fold
 
 # Keras turns its variables into arrays in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -74,14 +72,3 @@ def test_training_goes_on_where_it_stopped(trained):
     train.main([str(scenes), str(output), "--epochs", "2", "--steps", "1"])
     log = (output / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["epoch", "0", "1"]
-
-
-def test_folding_the_normalisations_changes_no_answer(trained):
-    model = mask_network(3, widths=(4, 6))
-    rng = np.random.default_rng(2)
-    for layer in model.layers:
-        if layer.name.endswith("_norm"):
-            layer.set_weights([rng.uniform(0.5, 2, w.shape) for w in layer.get_weights()])
-    bare = fold(model, mask_network(3, widths=(4, 6), normalise=False))
-    pixels = rng.normal(0, 3, (1, 32, 32, 2)).astype(np.float32)
-    np.testing.assert_allclose(bare(pixels), model(pixels, training=False), rtol=1e-4, atol=1e-4)

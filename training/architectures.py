@@ -1,10 +1,14 @@
 """The networks, in Keras: how they are built for training, and what is left of them to ship."""
 
+import math
+
 import keras
+import numpy as np
 from keras import layers, ops
+from numpy.polynomial import hermite_e
 
 
-def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), normalise=True, dtype=None):
+def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), dtype=None):
     """
     U-Net on blocks of 2x2 pixels that gives each class a logit in every pixel.
 
@@ -12,15 +16,17 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), normalise=True, dt
     quarter of the pixels. What the first layer saw goes straight to the last one beside what
     came up from below: single pixels need it. Skips are sums, half the work of concatenations.
 
+    Every scale votes: the logits are the sum of those of all scales. Without that, the fine
+    scales learn first, and silence the coarse ones, which only disturb them at that time.
+    Nothing is normalised on the way: the brightness of scenes differs by so much that the
+    statistics of a batch are those of its brightest scene, and hide the structure of all others.
+
     Parameters
     ----------
     n_classes : int
     widths : sequence of int
         Channels at each scale, from blocks of 2 pixels upwards by factors of 2. Height and width
         of the input must be multiples of ``2 ** len(widths)``.
-    normalise : bool
-        Batch normalisation after each convolution at the two finest scales, for training.
-        Without it, the network that `training.export.fold` fills.
     dtype : str, optional
         Policy of precision; Keras' global one by default.
 
@@ -31,45 +37,52 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), normalise=True, dt
         (N, H, W, n_classes) logits.
     """
 
-    def convolve(x, width, level, name, size=3, stride=1):
-        # Statistics of a batch serve the fine scales, and cost nothing once trained. On the
-        # coarse ones a few scenes full of light would set the scale for all: there each place
-        # is normalised by itself.
-        local = level > 1
+    def convolve(x, width, name, size=3, stride=1):
         x = layers.Conv2D(
             width,
             size,
             stride,
             padding="same" if size == 3 else "valid",
-            use_bias=local or not normalise,
+            kernel_initializer="he_normal",
             name=name,
             dtype=dtype,
         )(x)
-        if local:
-            x = layers.LayerNormalization(name=f"{name}_local", dtype=dtype)(x)
-        elif normalise:
-            x = layers.BatchNormalization(name=f"{name}_norm", dtype=dtype)(x)
-        return layers.ReLU(name=f"{name}_relu", dtype=dtype)(x)
+        return layers.LeakyReLU(0.1, name=f"{name}_leaky", dtype=dtype)(x)
+
+    def vote(x, votes, name):
+        return layers.Conv2D(
+            votes, 1, kernel_initializer="zeros", name=f"{name}_vote", dtype=dtype
+        )(x)
 
     pixels = layers.Input((None, None, 2), name="pixels")
-    x = layers.Lambda(ops.arcsinh, name="arcsinh", dtype=dtype)(pixels)
-    x = convolve(x, widths[0], 0, "blocks", size=2, stride=2)
-    x = first = convolve(x, widths[0], 0, "first")
+    x = layers.Lambda(keras.ops.arcsinh, name="arcsinh", dtype=dtype)(pixels)
+    x = convolve(x, widths[0], "blocks", size=2, stride=2)
+    x = first = convolve(x, widths[0], "first")
     skips = []
     for level, width in enumerate(widths):
         if level:
             x = layers.MaxPooling2D(2, name=f"down{level}", dtype=dtype)(x)
-            x = convolve(x, width, level, f"down{level}_a")
-        x = convolve(x, width, level, f"down{level}_b")
+            x = convolve(x, width, f"down{level}_a")
+        x = convolve(x, width, f"down{level}_b")
         skips.append(x)
     x = skips.pop()
+    votes = vote(x, n_classes, f"down{len(skips)}")
     for level in range(len(skips) - 1, -1, -1):
-        x = convolve(x, widths[level], level + 1, f"up{level}_a", size=1)
+        x = layers.Conv2D(widths[level], 1, name=f"up{level}_a", dtype=dtype)(x)
         x = layers.UpSampling2D(2, name=f"up{level}", dtype=dtype)(x)
         x = layers.Add(name=f"skip{level}", dtype=dtype)([x, skips[level]])
-        x = convolve(x, widths[level], level, f"up{level}_b")
+        x = convolve(x, widths[level], f"up{level}_b")
+        if level:
+            votes = layers.UpSampling2D(2, name=f"up{level}_votes", dtype=dtype)(votes)
+            votes = layers.Add(name=f"up{level}_sum", dtype=dtype)(
+                [votes, vote(x, n_classes, f"up{level}")]
+            )
     x = layers.Concatenate(name="last", dtype=dtype)([x, first])
-    x = layers.Conv2D(4 * n_classes, 1, name="classes", dtype=dtype)(x)
+    x = vote(x, 4 * n_classes, "pixel")
+    # The four pixels of a block hear the same votes from above.
+    votes = layers.UpSampling2D(2, name="up0_votes", dtype=dtype)(votes)
+    votes = layers.Concatenate(name="votes", dtype=dtype)([votes] * 4)
+    x = layers.Add(name="sum", dtype=dtype)([x, votes])
     logits = layers.Lambda(depth_to_space, name="logits", dtype=dtype)(x)
     return keras.Model(pixels, logits, name="mask")
 
@@ -135,24 +148,28 @@ def star_stamps(pixels, limit):
     return stamps * ops.cast(height_of_peak > 2.5, "float32")[..., None, None, None]
 
 
-def stamp_network(widths=(24, 48, 64, 96), heads=4, normalise=True, dtype=None):
+# Gaussian-Hermite functions up to this order, at these scales in pixels of a stamp.
+ORDER, SCALES = 4, (1.2, 2.0, 3.5, 6.0)
+# Spatial frequencies up to this many cycles per stamp, under a Gaussian window of this scale.
+CYCLES, WINDOW = 8, 6.0
+
+
+def stamp_network(width=96, heads=4, dtype=None):
     """
     Network that looks at the stars of a tile and answers once.
 
-    Each stamp is described by the same convolutions. Each head gives each stamp a weight between
-    0 and 1 (is it a star that says something?), and what the network concludes from are the
-    weighted means and scatters of the descriptions and the sums of the weights: images of stars
-    that all look alike are told from galaxies, doubles and cosmic rays, and a tile without stars
-    is known as such.
+    Each stamp is measured (see `measures`), and described by dense layers. Each head gives each
+    stamp a weight between 0 and 1 (is it a star that says something?), and what the network
+    concludes from are the weighted means and scatters of the descriptions and the sums of the
+    weights: images of stars that all look alike are told from galaxies, doubles and cosmic rays,
+    and a tile without stars is known as such.
 
     Parameters
     ----------
-    widths : sequence of int
-        Channels of pixels of 1, 2, 4 and 8.
+    width : int
+        Units of the dense layers.
     heads : int
         Number of different weights.
-    normalise : bool
-        As in `mask_network`.
     dtype : str, optional
         Policy of precision; Keras' global one by default.
 
@@ -162,37 +179,77 @@ def stamp_network(widths=(24, 48, 64, 96), heads=4, normalise=True, dtype=None):
         (N, K, STAMP, STAMP, 2) stamps, as from `star_stamps`, to (N, 2): the log-odds of a
         tracking error, and the logarithm of the weight of this answer among those of other tiles.
     """
-
-    def convolve(x, width, name, stride=1):
-        x = layers.Conv2D(
-            width, 3, stride, padding="same", use_bias=not normalise, name=name, dtype=dtype
-        )(x)
-        if normalise:
-            x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm", dtype=dtype)(x)
-        return layers.ReLU(name=f"{name}_relu", dtype=dtype)(x)
-
     stamps = layers.Input((None, STAMP, STAMP, 2), name="stamps")
-    x = layers.Lambda(contrast, name="contrast", dtype=dtype)(stamps)
-    x = convolve(x, widths[0], "stamp", stride=2)
-    for level, width in enumerate(widths[1:]):
-        x = convolve(x, width, f"level{level}_a", stride=2)
-        x = layers.Add(name=f"level{level}_sum", dtype=dtype)(
-            [x, convolve(x, width, f"level{level}_b")]
-        )
-    x = layers.Flatten(name="flat", dtype=dtype)(x)
-    x = layers.Dense(128, activation="relu", name="describe", dtype=dtype)(x)
+    x = layers.Lambda(measures, name="measures", dtype="float32")(stamps)
+    x = layers.BatchNormalization(momentum=0.98, name="scale", dtype=dtype)(x)
+    for name in ("describe_a", "describe_b"):
+        x = layers.Dense(width, activation="gelu", name=name, dtype=dtype)(x)
     values = layers.Dense(32 * heads, name="values", dtype=dtype)(x)
     weights = layers.Dense(heads, activation="sigmoid", name="weights", dtype=dtype)(x)
     x = layers.Lambda(weighted_moments, name="moments", dtype="float32")([stamps, values, weights])
-    x = layers.Dense(64, activation="relu", name="conclude", dtype="float32")(x)
+    for name in ("conclude_a", "conclude_b"):
+        x = layers.Dense(64, activation="gelu", name=name, dtype="float32")(x)
     return keras.Model(stamps, layers.Dense(2, name="answers", dtype="float32")(x), name="track")
 
 
-def contrast(stamps):
-    """Stamps (N, K, S, S, 2) to (N K, S, S, 4): arcsinh, and linear with peaks of about 1."""
-    flat = ops.reshape(stamps, (-1, *stamps.shape[2:]))
-    peak = ops.max(ops.average_pool(flat, 3, 1), axis=(1, 2), keepdims=True)
-    return ops.concatenate([ops.arcsinh(flat) / 4, flat / (ops.maximum(peak, 0) + 3)], axis=-1)
+def hermite_basis(scale):
+    """Gaussian-Hermite functions on a stamp, (STAMP**2, n); the first is the Gaussian, sum 1."""
+    axis = (np.arange(STAMP) - STAMP // 2) / scale
+    weight = np.exp(-(axis**2) / 2) / np.sqrt(2 * np.pi) / scale
+    functions = [
+        weight * hermite_e.hermeval(axis, np.eye(ORDER + 1)[k]) / math.sqrt(math.factorial(k))
+        for k in range(ORDER + 1)
+    ]
+    pairs = [(i, j) for i in range(ORDER + 1) for j in range(ORDER + 1 - i)]
+    return np.stack([np.outer(functions[i], functions[j]).ravel() for i, j in pairs], axis=1)
+
+
+def measures(stamps):
+    """
+    Measure stamps: moments at several scales, and the power spectrum around the middle.
+
+    The moments, in units of the flux at their scale, tell sizes, elongations and asymmetries. The
+    power, in units of that of the mean, does not depend on the place of the star in the stamp; a
+    star that moved has the square of the transfer function of the motion in it, the zeros of a
+    drift or the waves of a jump.
+
+    Parameters
+    ----------
+    stamps : tensor, (N, K, STAMP, STAMP, 2)
+
+    Returns
+    -------
+    tensor, (N K, n)
+    """
+    flat = ops.reshape(stamps, (-1, STAMP, STAMP, 2))
+    found = []
+    axis = np.arange(STAMP) - STAMP // 2
+    window = np.exp(-(axis**2) / (2 * WINDOW**2))
+    window = np.outer(window, window).astype(np.float32)
+    k = 2 * np.pi / STAMP * np.outer(axis, np.arange(-CYCLES, CYCLES + 1))
+    cosine, sine = np.cos(k).astype(np.float32), np.sin(k).astype(np.float32)
+    for channel in range(2):
+        image = flat[..., channel]
+        moments = [
+            ops.matmul(ops.reshape(image, (-1, STAMP**2)), hermite_basis(s).astype(np.float32))
+            for s in SCALES
+        ]
+        for each in moments:
+            flux = ops.maximum(each[:, :1], 0) + 0.3
+            found += [ops.log(flux), each[:, 1:] / flux]
+        image = ops.maximum(image, -5) * window
+        mean = ops.sum(image, axis=(1, 2))
+        # A transform of few frequencies is a product of small matrices: along x, then along y.
+        real, imaginary = ops.matmul(image, cosine), ops.matmul(image, sine)
+        c, s = cosine[:, CYCLES:].T, sine[:, CYCLES:].T
+        real, imaginary = (
+            ops.matmul(c, real) - ops.matmul(s, imaginary),
+            ops.matmul(c, imaginary) + ops.matmul(s, real),
+        )
+        power = real**2 + imaginary**2
+        power /= ops.maximum(mean, 0)[:, None, None] ** 2 + 100
+        found.append(ops.log(ops.reshape(power, (-1, power.shape[1] * power.shape[2])) + 1e-3))
+    return ops.clip(ops.concatenate(found, axis=-1), -20, 20)
 
 
 def weighted_moments(inputs):

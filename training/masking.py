@@ -8,7 +8,6 @@ from tqdm import tqdm
 from maxitools.classes import NAMES
 from maxitools.normalisation import two_scale
 from training.architectures import mask_network
-from training.export import fold
 
 MESH = 128
 CROP = 256
@@ -154,13 +153,20 @@ def build(dataset):
     network : keras.Model
     loss : callable
     """
+    network = mask_network(len(NAMES))
+    priors = effective_priors(dataset.shares).clip(1e-6, 1 - 1e-6)
+    # It begins by knowing each class's share, instead of having to learn that first.
+    bias = np.log(priors / (1 - priors))
+    network.get_layer("pixel_vote").bias.assign(np.tile(bias, 4))
     scales = ignorant_loss(dataset.shares).astype(np.float32)
-    return mask_network(len(NAMES)), weighted_cross_entropy(_weights(), scales)
+    return network, weighted_cross_entropy(_weights(), scales)
 
 
 def bare(model):
-    """The trained network without what only training needs, in single precision."""
-    return fold(model, mask_network(len(NAMES), normalise=False, dtype="float32"))
+    """The trained network in single precision."""
+    twin = mask_network(len(NAMES), dtype="float32")
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def describe(dataset):

@@ -58,7 +58,7 @@ def main(arguments=None):
         warmup_steps=total // 20,
         alpha=1e-3,
     )
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0), loss)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0), loss)
     options.output.mkdir(parents=True, exist_ok=True)
     model.fit(
         dataset,
