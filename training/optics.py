@@ -94,8 +94,8 @@ class Psf:
     def stamps(self):
         """The core integrated over native pixels, for each place of a star within its pixel.
 
-        ndarray of float32, shape (OVERSAMPLING**2, k, k): the fine pixels of a native one row by row;
-        k is odd and each sum is 1.
+        ndarray of float32, shape (OVERSAMPLING**2, k, k): the fine pixels of a native one row by
+        row; k is odd and each sum is 1.
         """
         n = self.core.shape[0]
         side = 2 * (-(-(n // 2 + 1) // OVERSAMPLING) + 1) + 1
@@ -154,8 +154,8 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     vanes : int, optional
         Number of spider vanes; 0, 3, 4 (most often), 5, 6 or 8 by default.
     aberrations : dict of str to float, optional
-        Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part of the
-        FWHM that they make up (0 to about 0.95); ``"turn"`` turns them all by an angle in radians.
+        Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part
+        of the FWHM that they make up (0 to about 0.95); ``"turn"`` turns them all by an angle in radians.
         Random by default, most often small.
     ellipticity : float, optional
         1 - b/a of the seeing disc; small and random by default.
