@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import fft
 
+from training import optics
 from training.fields import bright_stars, galaxies, render_stars
 from training.optics import OVERSAMPLING, random_psf
 
@@ -71,3 +73,33 @@ def test_a_big_galaxy_is_smooth_and_bright():
     assert not galaxies(rng, (200, 200), psf, noise=5, density=0, big=0).any()
     image = galaxies(rng, (200, 200), psf, noise=5, density=0, big=1)
     assert image.max() > 5
+
+
+@pytest.fixture
+def galsim():
+    return pytest.importorskip("galsim", reason="the [training] extra is not installed")
+
+
+def centre(image, half):
+    middle = image.shape[0] // 2
+    return np.fft.fftshift(image)[
+        middle - half : middle + half + 1, middle - half : middle + half + 1
+    ]
+
+
+def test_an_obscured_pupil_makes_the_image_that_galsim_makes(galsim):
+    pupil = optics._Pupil(np.random.default_rng(1), 0, {}, 4.0, 0.0)
+    pupil.obscuration = 0.3
+    ours = centre(pupil.image(256, 1, np.zeros(1)), 15)
+    theirs = galsim.OpticalPSF(lam_over_diam=4.0, obscuration=0.3)
+    theirs = theirs.drawImage(nx=31, ny=31, scale=1, method="no_pixel").array
+    np.testing.assert_allclose(ours, theirs, atol=0.03 * theirs.max())
+
+
+def test_kolmogorov_seeing_is_that_of_galsim(galsim):
+    seeing = optics._Seeing(np.random.default_rng(1), 0.0)
+    seeing.kind = "kolmogorov"
+    transfer = seeing.transfer(*optics._frequencies(256, 1), 4.0)
+    ours = centre(fft.irfft2(transfer, s=(256, 256)), 32)
+    theirs = galsim.Kolmogorov(fwhm=4.0).drawImage(nx=65, ny=65, scale=1, method="no_pixel").array
+    np.testing.assert_allclose(ours, theirs, atol=0.002 * theirs.max())

@@ -2,6 +2,9 @@
 
 The optics are monochromatic Fraunhofer images of an aberrated pupil, averaged over a band; seeing,
 jitter and pixels multiply the optical transfer function.  All lengths are native pixels.
+
+GalSim draws straight, evenly spaced vanes only, and the spikes of real telescopes are not all so:
+hence optics of our own.  What GalSim can draw too is held to it by the tests.
 """
 
 import math
