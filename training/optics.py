@@ -158,8 +158,8 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
         Number of spider vanes; 0, 3, 4 (most often), 5, 6 or 8 by default.
     aberrations : dict of str to float, optional
         Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part
-        of the FWHM that they make up (0 to about 0.95); ``"turn"`` turns them all by an angle in radians.
-        Random by default, most often small.
+        of the FWHM that they make up (0 to about 0.95); ``"turn"`` turns them all by an angle in
+        radians.  Random by default, most often small.
     ellipticity : float, optional
         1 - b/a of the seeing disc; small and random by default.
     wide : bool
