@@ -192,9 +192,9 @@ def main(argv=None):
         if arguments.out_dir:
             Path(arguments.out_dir).mkdir(parents=True, exist_ok=True)
     except (InputError, ClassFileError) as error:
-        parser.error(str(error))
+        parser.exit(2, f"maximask: {error}\n")
     except OSError as error:
-        parser.error(f"{arguments.out_dir}: cannot be made ({error.strerror})")
+        parser.exit(2, f"maximask: {arguments.out_dir}: cannot be made ({error.strerror})\n")
     if arguments.threads:
         for library in ("OMP", "OPENBLAS", "MKL"):
             os.environ.setdefault(f"{library}_NUM_THREADS", str(arguments.threads))
@@ -211,7 +211,7 @@ def main(argv=None):
         task = _task(network.recipe, chosen, arguments)
         network.load(arguments.threads)
     except networks.NetworkError as error:
-        parser.error(str(error))
+        parser.exit(2, f"maximask: {error}\n")
     if arguments.verbose:
         print(f"{network.path}: loaded in {time.perf_counter() - start:.1f} s", file=sys.stderr)
     return _run(inputs, network, task, arguments)

@@ -143,7 +143,7 @@ def main(argv=None):
     try:
         inputs = list_inputs(arguments.im_path)
     except InputError as error:
-        parser.error(str(error))
+        parser.exit(2, f"maxitrack: {error}\n")
     if arguments.threads:
         for library in ("OMP", "OPENBLAS", "MKL"):
             os.environ.setdefault(f"{library}_NUM_THREADS", str(arguments.threads))
@@ -159,7 +159,7 @@ def main(argv=None):
         network = networks.find(arguments.net_path or shipped_folder() / "model", "track")
         network.load(arguments.threads)
     except networks.NetworkError as error:
-        parser.error(str(error))
+        parser.exit(2, f"maxitrack: {error}\n")
     if arguments.verbose:
         print(f"{network.path}: loaded in {time.perf_counter() - start:.1f} s", file=sys.stderr)
     return _run(inputs, network, arguments)

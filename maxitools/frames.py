@@ -130,7 +130,9 @@ def read_hdus(source):
     except InputError:
         raise
     except OSError as error:
-        raise InputError(error.strerror or f"not a FITS file ({error})") from error
+        # The reader's own message goes on with advice to programmers.
+        reason = str(error).partition(",")[0]
+        raise InputError(error.strerror or f"not a FITS file ({reason})") from error
     except Exception as error:
         # A damaged file makes the FITS reader raise nearly any type.
         raise InputError(f"cannot be read ({error})") from error

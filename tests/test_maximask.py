@@ -306,6 +306,11 @@ def test_usage_errors_exit_with_two(run, sky, capsys, arguments, message):
     assert not Path("a.masks.fits").exists()
 
 
+def test_a_missing_path_takes_one_line(run, capsys):
+    assert run("gone.fits") == 2
+    assert capsys.readouterr().err == "maximask: gone.fits: no such file or directory\n"
+
+
 def test_broken_class_file_is_a_usage_error(run, sky, capsys):
     write("a.fits", sky)
     Path("classes.thresh").write_text("CR 0.5\nHCL high\n")
@@ -324,7 +329,7 @@ def test_damaged_network_is_named(run, sky, networks, capsys, damage):
     else:
         shutil.copy(networks / "maxitrack/network.json", "net/network.json")
     assert run("a.fits", "--net_path", "net") == 2
-    assert "maximask: error: net" in capsys.readouterr().err.splitlines()[-1]
+    assert "maximask: net" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_steps_and_rates_are_told_on_request(run, sky, capsys):
@@ -341,11 +346,12 @@ def test_help_and_usage_errors_need_no_tensorflow(here):
         (shadow / name).mkdir(parents=True)
         (shadow / name / "__init__.py").write_text("raise SystemExit('imported')")
     environment = {**os.environ, "PYTHONPATH": str(shadow)}
-    for arguments, status in ((["--help"], 0), (["gone.fits"], 2)):
+    answers = {"--help": (0, "usage: {} [-h] [--net_path NET_PATH]"), "gone.fits": (2, "{}: gone")}
+    for argument, (status, answer) in answers.items():
         for name in ("maximask", "maxitrack"):
-            done = command(name, *arguments, env=environment)
+            done = command(name, argument, env=environment)
             assert done.returncode == status
-            assert f"usage: {name} [-h] [--net_path NET_PATH]" in done.stdout + done.stderr
+            assert answer.format(name) in done.stdout + done.stderr
 
 
 def test_symbolic_link_to_the_script_is_silent_and_needs_no_more(here, sky, networks):
