@@ -80,3 +80,34 @@ def test_the_loss_listens_to_the_tile_with_the_weight():
     right_is_heavy = np.array([[5, 3], [-5, -3]], np.float32)
     wrong_is_heavy = np.array([[5, -3], [-5, 3]], np.float32)
     assert float(loss(labels, right_is_heavy)) < float(loss(labels, wrong_is_heavy))
+
+
+def test_each_star_gets_a_stamp_and_noise_none():
+    pytest.importorskip("keras")
+    from training.architectures import STAMP, star_stamps
+
+    rng = np.random.default_rng(5)
+    psf = random_psf(rng, fwhm=3.0, aberrations=ROUND, wide=False)
+    x, y = np.array([20.0, 90.0, 70.0]), np.array([40.0, 50.0, 110.0])
+    image = render_stars((128, 128), x, y, np.array([3e3, 1e4, 2e3]), psf)
+    pixels = np.zeros((1, 128, 128, 2), np.float32)
+    pixels[0, ..., 0] = image + rng.standard_normal(image.shape)
+    stamps = np.asarray(star_stamps(pixels, 6))[0]
+    assert [bool(stamp.any()) for stamp in stamps] == [True] * 3 + [False] * 3
+    for stamp in stamps[:3, ..., 0]:
+        assert (
+            np.abs(np.array(np.unravel_index(stamp.argmax(), stamp.shape)) - STAMP // 2).max() < 2
+        )
+    assert stamps[0].max() > stamps[1].max() > stamps[2].max()
+
+
+def test_stretched_stamps_are_longer_along_one_axis():
+    pytest.importorskip("keras")
+    from training.tracking import stretched
+
+    y, x = np.indices((32, 32)) - 16
+    star = np.exp(-(x**2 + y**2) / 18).astype(np.float32)
+    result = stretched(np.random.default_rng(6), np.stack([star, star], axis=-1)[None])
+    minor, major = principal_widths(result[0, ..., 0])
+    assert major / minor > 1.03
+    assert major * minor == pytest.approx(9, rel=0.05)

@@ -118,7 +118,9 @@ def star_stamps(pixels, limit):
     """
     sky = pixels[..., :1]
     n, height, width = (ops.shape(sky)[i] for i in range(3))
-    smooth = ops.average_pool(sky, 3, 1, padding="same")
+    wide = ops.average_pool(sky, 3, 1, padding="same")
+    # Smoothed twice, thin cosmic rays rank behind stars.
+    smooth = ops.average_pool(wide, 3, 1, padding="same")
     # A slope towards a brighter cell has no maximum of its own.
     peak = ops.where(smooth >= ops.max_pool(smooth, 9, 1, padding="same"), smooth, 0.0)
     rows, columns = height // CELL, width // CELL
@@ -131,7 +133,6 @@ def star_stamps(pixels, limit):
     cell = ops.minimum(cell, rows * columns - 1)
     y = cell // columns * CELL + place // CELL
     x = cell % columns * CELL + place % CELL
-    wide = ops.average_pool(sky, 3, 1, padding="same")
     stamps = []
     for image, step in ((sky, 1), (wide, 3)):
         half = STAMP // 2 * step
@@ -144,8 +145,8 @@ def star_stamps(pixels, limit):
         flat = (number * (height + 2 * half) + row) * across + column
         stamps.append(ops.take(ops.reshape(image, (-1,)), flat))
     stamps = ops.stack(stamps, axis=-1)
-    # Peaks of less than 2.5 sigma of a mean of 9 pixels are noise.
-    return stamps * ops.cast(height_of_peak > 2.5, "float32")[..., None, None, None]
+    # The smoothed noise of the sky is 0.23 of that of a pixel: lower peaks are noise.
+    return stamps * ops.cast(height_of_peak > 1.3, "float32")[..., None, None, None]
 
 
 # Gaussian-Hermite functions up to this order, at these scales in pixels of a stamp.

@@ -11,14 +11,16 @@ from training.export import fold
 
 MESH = 128
 # Stamps kept from an exposure, in a batch, and from a tile in use.
-KEPT, BATCH, LIMIT = 48, 1024, 64
+KEPT, BATCH, LIMIT = 48, 1024, 96
+# Tiles of an exposure and stamps from all of them, batch by batch.
+SHAPES = (1, 8), (2, 32), (1, 32), (2, 16)
 
 
 class Dataset(keras.utils.PyDataset):
     """
-    Stamps from the exposures of a folder, turned, flipped and made noisier: some of each, in turns as one tile
-    and as two.
+    Stamps from the exposures of a folder, turned, flipped, stretched and made noisier.
 
+    Some of each exposure are taken, in turns as one tile and as two.
     The two are what the weight of a tile is learned from. Exposures that appear in the folder
     later join at the start of an epoch.
 
@@ -54,8 +56,7 @@ class Dataset(keras.utils.PyDataset):
         return self.steps
 
     def __getitem__(self, index):
-        count = int(self.rng.choice([8, 16, 32]))
-        tiles = 1 + index % 2 * (count > 8)
+        tiles, count = SHAPES[index % len(SHAPES)]
         chosen = [
             self.exposures[self.names[k]]
             for k in self.rng.integers(len(self.names), size=BATCH // count)
@@ -66,6 +67,8 @@ class Dataset(keras.utils.PyDataset):
             of = np.rot90(of, self.rng.integers(4), axes=(1, 2))
             some[:] = of[:, ::-1] if self.rng.integers(2) else of
             if self.rng.integers(2):
+                some[:] = stretched(self.rng, some)
+            if self.rng.integers(2):
                 # A shorter exposure: more noise, by which everything is then measured.
                 noise = self.rng.uniform(0, 1.5)
                 held = some != 0
@@ -74,6 +77,24 @@ class Dataset(keras.utils.PyDataset):
         stamps = stamps.reshape(-1, count // tiles, STAMP, STAMP, 2)
         affected = np.repeat(np.array([affected for _, affected in chosen], np.float32), tiles)
         return stamps, np.stack([affected, np.full_like(affected, tiles)], axis=1)
+
+
+def stretched(rng, stamps):
+    """Stamps (K, S, S, 2) longer by some per cent along an axis, as optics leave them."""
+    angle, factor = rng.uniform(0, np.pi), np.exp(np.abs(rng.normal(0, 0.12)))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.diag([factor**-0.5, factor**0.5]) @ turn.T
+    grid = np.indices((STAMP, STAMP)).reshape(2, -1) - STAMP // 2
+    place = np.clip(matrix @ grid + STAMP // 2, 0, STAMP - 1.001)
+    corner = place.astype(int)
+    fraction = (place - corner).astype(np.float32)
+    flat = stamps.reshape(len(stamps), STAMP**2, 2)
+    result = 0
+    for step in np.ndindex(2, 2):
+        weight = np.prod([f if s else 1 - f for f, s in zip(fraction, step, strict=True)], axis=0)
+        pixel = (corner[0] + step[0]) * STAMP + corner[1] + step[1]
+        result = result + weight[None, :, None] * flat[:, pixel]
+    return result.reshape(stamps.shape)
 
 
 def loss(labels, answers):
@@ -124,7 +145,7 @@ def build(dataset):
 
 def bare(model):
     """The trained network without what only training needs, in single precision."""
-    return tracking_network(fold(model, stamp_network(normalise=False, dtype="float32")), LIMIT)
+    return tracking_network(fold(model, stamp_network(dtype="float32")), LIMIT)
 
 
 def describe(dataset):
@@ -148,9 +169,8 @@ def describe(dataset):
         "output": "answers:0",
         "normalisation": "two_scale",
         "mesh": MESH,
-        "tile": 640,
+        "tile": 1024,
         "multiple": CELL,
-        "minimum": 64,
         "training_prior": 0.5,
         "default_prior": 0.05,
         "aggregation": {"gain": 1.0, "offset": 0.0},
