@@ -75,8 +75,8 @@ def mask_header(header, shape, dtype, primary, cards):
 def _add_class_axis(header):
     """Tell the WCS of an image that there is one more axis: the classes, or nothing to tell."""
     last = header["NAXIS"]
-    for version in {key[-1] if key[-1].isalpha() else "" for key in header["WCSAXES*"]}:
-        header[f"WCSAXES{version}"] = max(header[f"WCSAXES{version}"], last)
+    for key in set(header["WCSAXES*"]):
+        header[key] = max(header[key], last)
     versions = {match[1] for key in header if (match := re.fullmatch(r"CD\d_\d([A-Z]?)", key))}
     for version in versions:
         header[f"CD{last}_{last}{version}"] = 1.0

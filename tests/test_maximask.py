@@ -61,6 +61,16 @@ def test_structure_is_mirrored_and_other_hdus_are_copied(run, sky):
         assert masks[2].data.dtype == np.uint8
 
 
+def test_a_wcs_that_counts_its_axes_is_carried(run, sky):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    fits.writeto("a.fits", sky, wcs.to_header())
+    assert run("a.fits") == 0
+    mask = fits.getheader("a.masks.fits")
+    assert mask["WCSAXES"] == 3
+    assert WCS(mask).celestial.wcs.compare(WCS(fits.getheader("a.fits")).wcs)
+
+
 def test_wcs_and_identity_are_carried(run, sky):
     exposure(sky).writeto("a.fits")
     assert run("a.fits") == 0
