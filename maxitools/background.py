@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 import numpy as np
-from scipy import interpolate, ndimage, signal
+from scipy import interpolate, ndimage
 
 ClippedStatistics = namedtuple("ClippedStatistics", "median mean std unclipped_std low high")
 
@@ -154,7 +154,7 @@ def _whole_meshes(size, mesh, centred):
 
 def _padded_medfilt(grid):
     """Replicate a border one mesh wide, then a 3 x 3 median that sees zeros outside."""
-    return signal.medfilt(np.pad(grid, 1, mode="edge"), 3)
+    return ndimage.median_filter(np.pad(grid, 1, mode="edge"), 3, mode="constant")
 
 
 def _replace_outliers(grid):
@@ -170,8 +170,8 @@ def _replace_outliers(grid):
             break
         good = kept
     window = np.ones((3, 3))
-    total = signal.convolve2d(np.where(good, grid, 0), window, mode="same")
-    count = np.rint(signal.convolve2d(good, window, mode="same"))
+    total = ndimage.correlate(np.where(good, grid, 0), window, mode="constant")
+    count = ndimage.correlate(good.astype(int), window, mode="constant")
     return np.where(good | (count == 0), grid, total / np.maximum(count, 1))
 
 

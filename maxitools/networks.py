@@ -200,6 +200,21 @@ def _silent_stderr():
         os.close(saved)
 
 
+@contextmanager
+def _without_keras():
+    """Keep TensorFlow from importing Keras along: much of the time, and not used here."""
+    # Told to look for an older Keras, TensorFlow goes on when it finds none.
+    key = "TF_USE_LEGACY_KERAS"
+    saved = os.environ.get(key)
+    os.environ[key] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[key]
+        if saved is not None:
+            os.environ[key] = saved
+
+
 def import_tensorflow(threads=None):
     """
     Import TensorFlow, quietly.
@@ -216,7 +231,7 @@ def import_tensorflow(threads=None):
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _silent_stderr():
+        with _silent_stderr(), _without_keras():
             import tensorflow as tf
 
             if threads:

@@ -62,12 +62,14 @@ def two_scale_rows(image, mesh=128):
     noise_map = LinearMap(noise, centres, image.shape)
 
     def rows(first, last):
-        local_sky = level_map(first, last)
-        pixels = np.empty((*local_sky.shape, 2), np.float32)
-        np.subtract(image[first:last], local_sky, out=pixels[..., 0])
-        pixels[..., 0] /= noise_map(first, last)
-        np.subtract(local_sky, sky, out=pixels[..., 1])
-        pixels[..., 1] /= typical
+        pixels = np.empty((last - first, image.shape[1], 2), np.float32)
+        # Strips that stay in the cache, and too small for the linear algebra to start threads.
+        for start in range(first, last, 16):
+            stop = min(start + 16, last)
+            local_sky = level_map(start, stop)
+            strip = pixels[start - first : stop - first]
+            np.divide(image[start:stop] - local_sky, noise_map(start, stop), out=strip[..., 0])
+            np.divide(local_sky - sky, typical, out=strip[..., 1])
         return pixels
 
     return rows
