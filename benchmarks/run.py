@@ -269,11 +269,10 @@ def maxitrack(bench):
 def networks(bench):
     """The published networks in our commands, beside their own."""
     few, pixels = bench.sizes.few, bench.pixels
-    given = Bench.__new__(Bench)
-    vars(given).update(vars(bench), net_path=network_folder(bench.published))
+    given = "--net_path", network_folder(bench.published)
     for name, numbers in (("maximask", (1, few)), ("maxitrack", (1, 2 * few))):
         theirs = [bench.of_list("theirs", name, i) for i in numbers]
-        ours = [given.of_list("ours", name, i) for i in numbers]
+        ours = [bench.of_list("ours", name, i, *given) for i in numbers]
         notes = []
         if name == "maximask":
             path = bench.frames[0]
@@ -372,9 +371,9 @@ def growth(bench):
     axes[0, 0].set_ylabel("whole command (s)")
     axes[1, 0].set_ylabel("peak memory (GB)")
     figure.tight_layout()
-    name = "growth-quick.png" if bench.sizes is QUICK else "growth.png"
-    figure.savefig(Path(__file__).with_name(name), dpi=110)
-    print(f"\n### How cost grows\n\n![time and memory against pixels, HDUs and files]({name})")
+    folder = bench.folder if bench.sizes is QUICK else Path(__file__).parent
+    figure.savefig(folder / "growth.png", dpi=110)
+    print("\n### How cost grows\n\n![time and memory against pixels, HDUs and files](growth.png)")
 
 
 def shape(size):
