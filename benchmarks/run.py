@@ -142,7 +142,7 @@ def number(value, unit, digits):
 
 def table(title, rows, *notes):
     """
-    Print a table of costs.
+    Print a table of costs: published and ours, by the clock, in processor time, in memory.
 
     Parameters
     ----------
@@ -154,14 +154,19 @@ def table(title, rows, *notes):
         Printed below.
     """
     print(f"\n### {title}\n")
-    print("| | published | ours | faster | ours | published | ours | memory |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    heads = "published", "ours", "faster", "rate, ours"
+    heads += tuple(f"{what}, {who}" for what in ("cpu", "memory") for who in (*heads[:2], "ratio"))
+    print(f"| | {' | '.join(heads)} |")
+    print("| --- |" + " ---: |" * 10)
     for what, pixels, theirs, ours in rows:
         cells = [
             number(theirs and theirs.wall, " s", 2),
             number(ours.wall, " s", 2),
             number(theirs and theirs.wall / ours.wall, "x", 1),
             number(pixels / ours.wall, " MPix/s", 2),
+            number(theirs and theirs.cpu, " s", 2),
+            number(ours.cpu, " s", 2),
+            number(theirs and theirs.cpu / ours.cpu, "x", 1),
             number(theirs and theirs.memory, " GB", 2),
             number(ours.memory, " GB", 2),
             number(theirs and 100 * ours.memory / theirs.memory, " %", 0),
@@ -199,7 +204,11 @@ def frame(bench):
     their_one, their_next = bench.maximask_theirs()
     ours = [bench.of_list("ours", "maximask", i) for i in (1, n)]
     our_next = further(ours, (1, n))
-    many = Cost(their_one.wall + (n - 1) * their_next.wall, 0, their_one.memory)
+    many = Cost(
+        their_one.wall + (n - 1) * their_next.wall,
+        their_one.cpu + (n - 1) * their_next.cpu,
+        their_one.memory,
+    )
     table(
         f"maximask, frames of {shape(bench.sizes.frame)}",
         [
@@ -221,7 +230,10 @@ def mosaic(bench):
     files = [frames.write(bench.folder / f"mosaic{n}.fits", [size] * n) for n in numbers]
     theirs = [bench.theirs("maximask", path) for path in files[:2]]
     each = further(theirs, numbers)
-    whole = Cost(theirs[0].wall + (numbers[2] - numbers[0]) * each.wall, 0, theirs[1].memory)
+    more = numbers[2] - numbers[0]
+    whole = Cost(
+        theirs[0].wall + more * each.wall, theirs[0].cpu + more * each.cpu, theirs[1].memory
+    )
     ours = bench.ours("maximask", files[2])
     table(
         f"maximask, a mosaic of {numbers[2]} HDUs of {shape(size)}",
