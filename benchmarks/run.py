@@ -399,7 +399,7 @@ def growth(bench):
     axes[0, 0].set_ylabel("whole command (s)")
     axes[1, 0].set_ylabel("peak memory (GB)")
     figure.tight_layout()
-    folder = bench.folder if bench.sizes is QUICK else Path(__file__).parent
+    folder = bench.folder if bench.sizes.growth == QUICK.growth else Path(__file__).parent
     figure.savefig(folder / "growth.png", dpi=110)
     print("\n### How cost grows\n\n![time and memory against pixels, HDUs and files](growth.png)")
 
@@ -446,6 +446,7 @@ def main():
         "sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; default: all"
     )
     parser.add_argument("--quick", action="store_true", help="small images, to try it")
+    parser.add_argument("--frame", type=int, nargs=2, metavar=("H", "W"), help="shape of a frame")
     parser.add_argument("--net_path", type=Path, help="our networks; those shipped by default")
     parser.add_argument(
         "--environment", type=Path, default=ROOT / ".published", help="of the published commands"
@@ -457,6 +458,8 @@ def main():
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     net_path = arguments.net_path and arguments.net_path.resolve()
     sizes = QUICK if arguments.quick else FULL
+    if arguments.frame:
+        sizes = sizes._replace(frame=tuple(arguments.frame))
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), arguments.environment, net_path, sizes)
         machine(bench)
