@@ -257,33 +257,28 @@ def _padded_centres(axes):
     return tuple(start + side * (np.arange(-1, n + 1) + 0.5) for start, n, side in axes)
 
 
-class SplineMap:
+def spline_rows(grid, centres, shape):
     """
     Bicubic spline through a grid, evaluated a few rows at a time.
-
-    The spline of `scipy.interpolate.RectBivariateSpline`; as its basis is a product
-    of two, rows of it are two small matrix products.
 
     Parameters
     ----------
     grid : ndarray, (rows, columns)
         Values at the mesh centres.
     centres : tuple of two ndarray
-        Pixel coordinates of the centres along each axis.
+        Pixel coordinates of the mesh centres along each axis.
     shape : tuple of int
         Shape (H, W) of the image.
+
+    Returns
+    -------
+    callable
+        `rows(first, last)` gives rows [first, last), float64, (last - first, W); what
+        is beyond the outer centres repeats their values.
     """
-
-    def __init__(self, grid, centres, shape):
-        degrees = [min(3, len(c) - 1) for c in centres]
-        spline = interpolate.RectBivariateSpline(*centres, grid, kx=degrees[0], ky=degrees[1])
-        bases = []
-        for knots, degree, c, size in zip(spline.get_knots(), degrees, centres, shape, strict=True):
-            positions = np.clip(np.arange(size), c[0], c[-1])
-            bases.append(interpolate.BSpline.design_matrix(positions, knots, degree).toarray())
-        self._rows = bases[0]
-        self._columns = spline.get_coeffs().reshape(grid.shape) @ bases[1].T
-
-    def __call__(self, first, last):
-        """Rows [first, last) of the map, float64, (last - first, W)."""
-        return self._rows[first:last] @ self._columns
+    # Evaluated as published, to the last digit: zeros of a map must stay zeros.
+    spline = interpolate.RectBivariateSpline(
+        *centres, grid, kx=min(3, len(centres[0]) - 1), ky=min(3, len(centres[1]) - 1)
+    )
+    y, x = (np.clip(np.arange(n), c[0], c[-1]) for n, c in zip(shape, centres, strict=True))
+    return lambda first, last: spline(y[first:last], x)

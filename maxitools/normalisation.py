@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from maxitools.background import LinearMap, SplineMap, mesh_grid, mesh_grid_1_0, mesh_grid_1_2
+from maxitools.background import LinearMap, mesh_grid, mesh_grid_1_0, mesh_grid_1_2, spline_rows
 
 
 def two_scale(image, mesh=128):
@@ -90,8 +90,8 @@ def published_1_0_rows(image):
         `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
         image less background, over the standard deviation of the whole difference.
     """
-    image = np.minimum(np.nan_to_num(image.astype(np.float32, copy=False), posinf=80000), 80000)
-    level_map = SplineMap(*mesh_grid_1_0(image), image.shape)
+    image = np.minimum(np.nan_to_num(image.astype(np.float32, copy=False), posinf=80000.0), 80000.0)
+    level_map = spline_rows(*mesh_grid_1_0(image), image.shape)
     n, total, squares = image.size, 0.0, 0.0
     for first in range(0, image.shape[0], 256):
         last = min(first + 256, image.shape[0])
@@ -122,16 +122,17 @@ def published_1_2_rows(image):
         `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
         image less background, over the noise.
     """
-    image = np.clip(np.nan_to_num(image.astype(np.float32, copy=False)), -500, 80000)
+    image = np.clip(np.nan_to_num(image.astype(np.float32, copy=False)), -500.0, 80000.0)
     level, noise, centres = mesh_grid_1_2(image)
-    level_map = SplineMap(level, centres, image.shape)
-    noise_map = SplineMap(noise, centres, image.shape)
+    level_map = spline_rows(level, centres, image.shape)
+    noise_map = spline_rows(noise, centres, image.shape)
 
     def rows(first, last):
         # In single precision, as published.
         pixels = image[first:last] - level_map(first, last).astype(np.float32)
-        # The spline of the noise falls to zero towards the image's corners.
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # The noise falls to zero towards the image's corners, and is zero where the sky
+        # is constant: the network gets infinities and NaN there, as published.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             pixels /= noise_map(first, last).astype(np.float32)
         return pixels[..., np.newaxis]
 

@@ -71,6 +71,22 @@ def test_probabilities_are_those_of_the_graph_as_published(release, frame):
     assert found[2, 100:300, 505].mean() > 0.5
 
 
+@pytest.mark.filterwarnings("error")
+def test_sky_without_noise_is_answered_as_published(release, frame):
+    """Where the noise is zero the network is given NaN and infinities."""
+    image = np.ones((420, 401), "f4")
+    image[:, 300:] = frame[:, 300:401] / 2000
+    rows = published_1_2_rows(image)
+    (tile, *_) = tiles(rows, image.shape, PublishedTiling())
+    assert not np.isfinite(tile.pixels).all()
+    nothing = np.zeros(14, "f4")
+    model = import_tensorflow().saved_model.load(str(release / "maximask" / "model"))
+    arguments = [tile.pixels[np.newaxis], np.arange(14, dtype="i4"), nothing, nothing, nothing]
+    expected = model(arguments, False).numpy()[0][tile.inner]
+    found = networks.loaded(release, "mask").masks(NAMES)([tile])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_defaults_are_the_published_ones(release, frame):
     recipe = networks.find(release, "mask").recipe
     raw = maximask.probabilities(frame, release).astype(float)
