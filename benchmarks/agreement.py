@@ -2,14 +2,17 @@
 """
 Compare this project, given the published networks of release 1.4.1, with the published commands.
 
-    python benchmarks/agreement.py [--crop N] [--environment DIR] FRAME...
+    python benchmarks/agreement.py [--crop N] [--environment DIR] [--keep DIR] FRAME...
 
 makes an environment for the published commands, runs both on the first image of each
-frame, and prints for each: worst agreement of the thresholded masks over the classes,
-largest difference of the raw probabilities, and both tracking probabilities.
+frame, and prints a table in Markdown. Per frame: the share of pixels whose thresholded
+masks agree, in the worst class; the largest difference of raw probabilities where both
+are numbers, the share of them beyond 1e-3, and how many are a number in one of the two
+only; the probability of a tracking error in both.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,10 +23,23 @@ from astropy.io import fits
 from published import network_folder, published_environment
 
 ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = ("maximask", "maxitrack")
+RAW = ("--prior_modif", "False", "--proba_thresh", "False")
+COLUMNS = (
+    "frame",
+    "camera",
+    "shape",
+    "masks, worst class",
+    "raw, largest difference",
+    "raw beyond 1e-3",
+    "NaN in one only",
+    "tracking, published",
+    "tracking, ours",
+)
 
 
 def first_image(path, crop):
-    """The first 2-D image of a file, or the central part of it."""
+    """The first 2-D image of a file, or the central part of it, and the camera's name."""
     with fits.open(path) as hdus:
         hdu = next(hdu for hdu in hdus if hdu.is_image and len(hdu.shape) == 2)
         image, camera = hdu.data, hdu.header.get("INSTRUME") or hdus[0].header.get("INSTRUME", "")
@@ -33,64 +49,116 @@ def first_image(path, crop):
     return image, camera
 
 
-def run(command, folder, *arguments):
-    """Run a command on a folder of frames."""
-    subprocess.run(
-        [*command, *arguments, folder], check=True, cwd=folder, stdout=subprocess.DEVNULL
-    )
+def run(command, frames, *arguments):
+    """Run a command on a folder of frames, which is then its working directory."""
+    command = [*map(str, command), *arguments, "."]
+    subprocess.run(command, check=True, cwd=frames, stdout=subprocess.DEVNULL)
 
 
-def compare(frames, environment, crop):
-    """Print the table."""
+def run_all(maximask, maxitrack, frames, answers, suffix):
+    """
+    Run both commands, and move what they write.
+
+    Parameters
+    ----------
+    maximask, maxitrack : sequence of str
+        The commands and their first arguments.
+    frames : Path
+        Folder of the frames.
+    answers : Path
+        Folder to make: `masks`, `raw` and `maxitrack.out` end in it.
+    suffix : str
+        Of the names of the masks that `maximask` writes.
+    """
+    for name, arguments in (("masks", ()), ("raw", RAW)):
+        (answers / name).mkdir(parents=True)
+        run(maximask, frames, *arguments)
+        for path in frames.glob("*" + suffix):
+            path.rename(answers / name / (path.name.removesuffix(suffix) + ".fits"))
+    run(maxitrack, frames)
+    (frames / "maxitrack.out").rename(answers / "maxitrack.out")
+
+
+def tracking(answers):
+    """What `maxitrack` wrote, by the name of the frame."""
+    lines = (answers / "maxitrack.out").read_text().splitlines()
+    return {Path(path).name: value for path, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def compare(theirs, ours, name):
+    """
+    Compare what both gave for a frame.
+
+    Parameters
+    ----------
+    theirs, ours : Path
+        Folders that `run_all` made.
+    name : str
+        Of the frame's file.
+
+    Returns
+    -------
+    list of str
+        The columns from "masks, worst class" on.
+    """
+    x, y = (fits.getdata(answers / "masks" / name) for answers in (theirs, ours))
+    agreement = (x == y).mean(axis=(1, 2)).min()
+    x, y = (fits.getdata(answers / "raw" / name) for answers in (theirs, ours))
+    one_only = np.count_nonzero(np.isnan(x) != np.isnan(y))
+    difference = np.abs(x - y)
+    difference = difference[~np.isnan(difference)]
+    return [
+        f"{100 * agreement:.4f} %",
+        f"{difference.max(initial=0):.1e}",
+        f"{100 * np.count_nonzero(difference > 1e-3) / x.size:.5f} %",
+        str(one_only),
+        *(f"{float(tracking(answers)[name]):.4f}" for answers in (theirs, ours)),
+    ]
+
+
+def table(paths, environment, crop, folder):
+    """
+    Print the table.
+
+    Parameters
+    ----------
+    paths : list of str
+        Of the frames.
+    environment : Path
+        Of the published commands.
+    crop : int or None
+        Side of the central part to use.
+    folder : Path
+        Where frames and answers go; published answers that are there already are used.
+    """
     environment = published_environment(environment)
-    networks = network_folder(environment)
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = {}
-        for run_name in ("masks", "raw"):
-            folders[run_name] = Path(scratch, run_name)
-            folders[run_name].mkdir()
-        cameras = []
-        for i, frame in enumerate(frames):
-            image, camera = first_image(frame, crop)
-            cameras.append(camera)
-            for folder in folders.values():
-                fits.PrimaryHDU(image).writeto(folder / f"{i:03d}.fits")
-        raw = ("--prior_modif", "False", "--proba_thresh", "False")
-        for name, options in (("masks", ()), ("raw", raw)):
-            folder = folders[name]
-            run([environment / "bin" / "maximask"], folder, *options)
-            for path in list(folder.glob("*.mask.fits")):
-                path.rename(path.with_suffix(".published"))
-            run([sys.executable, ROOT / "maximask.py"], folder, "--net_path", networks, *options)
-        tracking = []
-        for command in (
-            [environment / "bin" / "maxitrack"],
-            [sys.executable, ROOT / "maxitrack.py", "--net_path", networks],
-        ):
-            folder = folders["masks"]
-            for path in folder.glob("*.masks.fits"):
-                path.rename(path.with_suffix(".ours"))
-            (folder / "maxitrack.out").unlink(missing_ok=True)
-            run(command, folder)
-            lines = (folder / "maxitrack.out").read_text().splitlines()
-            tracking.append({Path(a).name: b for a, b in (line.split() for line in lines)})
-        print("frame\tshape\tcamera\tworst class agreement\traw difference\ttracking, both")
-        for i, (frame, camera) in enumerate(zip(frames, cameras, strict=True)):
-            if not (folders["raw"] / f"{i:03d}.mask.published").exists():
-                print(f"{Path(frame).name}\trefused by the published command", flush=True)
-                continue
-            theirs = fits.getdata(folders["masks"] / f"{i:03d}.mask.published")
-            ours = fits.getdata(folders["masks"] / f"{i:03d}.masks.ours")
-            agreement = (theirs == ours).mean(axis=(1, 2)).min()
-            theirs = fits.getdata(folders["raw"] / f"{i:03d}.mask.published")
-            ours = fits.getdata(folders["raw"] / f"{i:03d}.masks.fits")
-            difference = np.abs(theirs - ours).max()
-            both = [values.get(f"{i:03d}.fits", "none") for values in tracking]
-            print(
-                f"{Path(frame).name}\t{ours.shape[1]}x{ours.shape[2]}\t{camera}\t"
-                f"{100 * agreement:.4f} %\t{difference:.1e}\t{both[0]} {both[1]}",
-                flush=True,
-            )
+    frames, theirs, ours = folder / "frames", folder / "published", folder / "ours"
+    frames.mkdir(parents=True, exist_ok=True)
+    cameras = {}
+    for path in paths:
+        image, camera = first_image(path, crop)
+        name = Path(path).name.partition(".fits")[0] + ".fits"
+        cameras[name] = camera
+        fits.PrimaryHDU(image).writeto(frames / name, overwrite=True)
+    # The file that is written last: without it a run was cut short.
+    if not (theirs / "maxitrack.out").exists():
+        shutil.rmtree(theirs, ignore_errors=True)
+        commands = ([environment / "bin" / name] for name in COMMANDS)
+        run_all(*commands, frames, theirs, ".mask.fits")
+    shutil.rmtree(ours, ignore_errors=True)
+    networks = ("--net_path", network_folder(environment))
+    commands = ((sys.executable, ROOT / f"{name}.py", *networks) for name in COMMANDS)
+    run_all(*commands, frames, ours, ".masks.fits")
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|" + " --- |" * len(COLUMNS))
+    for name, camera in cameras.items():
+        if not (theirs / "masks" / name).exists():
+            cells = ["refused by the published command", *[""] * (len(COLUMNS) - 3)]
+        else:
+            shape = fits.getheader(ours / "masks" / name)
+            shape = f"{shape['NAXIS2']} x {shape['NAXIS1']}"
+            cells = [shape, *compare(theirs, ours, name)]
+        print("| " + " | ".join([name, camera, *cells]) + " |", flush=True)
 
 
 if __name__ == "__main__":
@@ -100,5 +168,10 @@ if __name__ == "__main__":
     parser.add_argument(
         "--environment", type=Path, default=ROOT / ".published", help="where to make it"
     )
+    parser.add_argument(
+        "--keep", type=Path, help="folder to keep the answers in, and to take published ones from"
+    )
     chosen = parser.parse_args()
-    compare(chosen.frames, chosen.environment, chosen.crop)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = chosen.keep or Path(scratch)
+        table(chosen.frames, chosen.environment, chosen.crop, folder.resolve())
