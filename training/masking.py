@@ -1,13 +1,12 @@
 """The mask network's task: crops of scenes in, the loss on their labels, and its description."""
 
-import keras
 import numpy as np
 from keras import ops
-from tqdm import tqdm
 
 from maxitools.classes import NAMES
 from maxitools.normalisation import two_scale
 from training.architectures import mask_network
+from training.dataset import SceneFolder
 
 MESH = 128
 CROP = 256
@@ -25,52 +24,27 @@ DEFAULT_PRIORS = {
 }  # fmt: skip
 
 
-class Dataset(keras.utils.PyDataset):
-    """
-    Random crops of the scenes in a folder, turned and flipped.
-
-    Scenes that appear in the folder later join at the start of an epoch, so that a
-    network can be trained while its scenes are still being made.
-
-    Parameters
-    ----------
-    folder : Path
-        Scenes from `training.simulate`.
-    steps : int
-        Batches per epoch.
-    seed : int
-    """
+class Dataset(SceneFolder):
+    """Random crops of the scenes in a folder, turned and flipped; see `SceneFolder`."""
 
     def __init__(self, folder, steps, seed):
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self.folder, self.steps = folder, steps
-        self.rng = np.random.default_rng(seed)
-        self.scenes = {}
         self.counts = np.zeros((2, len(NAMES)))
-        self.on_epoch_end()
+        super().__init__(folder, steps, seed)
 
-    def on_epoch_end(self):
-        """Read the scenes that are new."""
-        new = [p for p in sorted(self.folder.glob("*.npz")) if p.name not in self.scenes]
-        for path in tqdm(new, unit="scene", desc="reading", disable=None, leave=False):
-            with np.load(path) as scene:
-                positive, unsure = scene["positive"], scene["unsure"]
-                pixels = two_scale(scene["image"], MESH)
-            # Half precision holds what matters: values are compared by their arcsinh.
-            pixels = np.clip(pixels, -6e4, 6e4).astype(np.float16)
-            self.scenes[path.name] = pixels, np.stack([positive, unsure], axis=-1)
-            for i in range(len(NAMES)):
-                bit = np.uint16(1 << i)
-                self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
-        self.names = sorted(self.scenes)
+    def keep(self, scene):
+        """Normalised pixels and labels of a scene, whose classes are counted."""
+        positive, unsure = scene["positive"], scene["unsure"]
+        for i in range(len(NAMES)):
+            bit = np.uint16(1 << i)
+            self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
+        # Half precision holds what matters: values are compared by their arcsinh.
+        pixels = np.clip(two_scale(scene["image"], MESH), -6e4, 6e4).astype(np.float16)
+        return pixels, np.stack([positive, unsure], axis=-1)
 
     @property
     def shares(self):
         """Share of the pixels that are in each class, among those where it is sure."""
         return self.counts[0] / np.maximum(self.counts[1], 1)
-
-    def __len__(self):
-        return self.steps
 
     def __getitem__(self, index):
         pixels = np.empty((BATCH, CROP, CROP, 2), np.float32)

@@ -1,12 +1,11 @@
 """The tracking network's task: stamps of exposures in, the loss on labels, its description."""
 
-import keras
 import numpy as np
 from keras import ops
-from tqdm import tqdm
 
 from maxitools.normalisation import two_scale
 from training.architectures import CELL, STAMP, stamp_network, star_stamps, tracking_network
+from training.dataset import SceneFolder
 from training.export import fold
 
 MESH = 128
@@ -16,49 +15,25 @@ KEPT, BATCH, LIMIT = 48, 1024, 96
 SHAPES = (1, 8), (2, 32), (1, 32), (2, 16)
 
 
-class Dataset(keras.utils.PyDataset):
+class Dataset(SceneFolder):
     """
     Stamps from the exposures of a folder, turned, flipped, stretched and made noisier.
 
-    Some of each exposure are taken, in turns as one tile and as two.
-    The two are what the weight of a tile is learned from. Exposures that appear in the folder
-    later join at the start of an epoch.
-
-    Parameters
-    ----------
-    folder : Path
-        Exposures from `training.simulate`.
-    steps : int
-        Batches per epoch.
-    seed : int
+    Some of each exposure are taken, in turns as one tile and as two. The two are what the weight
+    of a tile is learned from. See `SceneFolder`.
     """
 
-    def __init__(self, folder, steps, seed):
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
-        self.folder, self.steps = folder, steps
-        self.rng = np.random.default_rng(seed)
-        self.exposures = {}
-        self.on_epoch_end()
-
-    def on_epoch_end(self):
-        """Read the exposures that are new."""
-        new = [p for p in sorted(self.folder.glob("*.npz")) if p.name not in self.exposures]
-        for path in tqdm(new, unit="exposure", desc="reading", disable=None, leave=False):
-            with np.load(path) as exposure:
-                pixels = two_scale(exposure["image"], MESH)
-                affected = float(exposure["affected"])
-            height, width = (side // CELL * CELL for side in pixels.shape[:2])
-            stamps = ops.convert_to_numpy(star_stamps(pixels[None, :height, :width], KEPT))[0]
-            self.exposures[path.name] = np.clip(stamps, -6e4, 6e4).astype(np.float16), affected
-        self.names = sorted(self.exposures)
-
-    def __len__(self):
-        return self.steps
+    def keep(self, scene):
+        """Stamps of an exposure, and whether it is affected."""
+        pixels = two_scale(scene["image"], MESH)
+        height, width = (side // CELL * CELL for side in pixels.shape[:2])
+        stamps = ops.convert_to_numpy(star_stamps(pixels[None, :height, :width], KEPT))[0]
+        return np.clip(stamps, -6e4, 6e4).astype(np.float16), float(scene["affected"])
 
     def __getitem__(self, index):
         tiles, count = SHAPES[index % len(SHAPES)]
         chosen = [
-            self.exposures[self.names[k]]
+            self.scenes[self.names[k]]
             for k in self.rng.integers(len(self.names), size=BATCH // count)
         ]
         stamps = np.empty((len(chosen), count, STAMP, STAMP, 2), np.float32)
