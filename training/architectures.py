@@ -8,7 +8,7 @@ from keras import layers, ops
 from numpy.polynomial import hermite_e
 
 
-def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), dtype=None):
+def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None):
     """
     U-Net on blocks of 2x2 pixels that gives each class a logit in every pixel.
 
@@ -27,6 +27,9 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), dtype=None):
     widths : sequence of int
         Channels at each scale, from blocks of 2 pixels upwards by factors of 2. Height and width
         of the input must be multiples of ``2 ** len(widths)``.
+    deep : int
+        First scale with a residual block (He et al. 2016): there, further layers cost little, and
+        tell what is large, like fringes from nebulae.
     dtype : str, optional
         Policy of precision; Keras' global one by default.
 
@@ -49,6 +52,13 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), dtype=None):
         )(x)
         return layers.LeakyReLU(0.1, name=f"{name}_leaky", dtype=dtype)(x)
 
+    def residual(x, width, name):
+        y = convolve(x, width, f"{name}_c")
+        y = layers.Conv2D(
+            width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_d", dtype=dtype
+        )(y)
+        return layers.Add(name=f"{name}_more", dtype=dtype)([x, y])
+
     def vote(x, votes, name):
         return layers.Conv2D(
             votes, 1, kernel_initializer="zeros", name=f"{name}_vote", dtype=dtype
@@ -64,6 +74,8 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), dtype=None):
             x = layers.MaxPooling2D(2, name=f"down{level}", dtype=dtype)(x)
             x = convolve(x, width, f"down{level}_a")
         x = convolve(x, width, f"down{level}_b")
+        if level >= deep:
+            x = residual(x, width, f"down{level}")
         skips.append(x)
     x = skips.pop()
     votes = vote(x, n_classes, f"down{len(skips)}")

@@ -330,18 +330,21 @@ def fringes(rng, shape):
     Interference of sky lines in a detector of smoothly varying thickness.
 
     Each line gives cos(2 pi thickness / wavelength) fringes; two or three lines
-    of nearby wavelengths beat.
+    of nearby wavelengths beat. The thickness wanders, tilts or bulges, by one
+    wavelength within 12 to 130 pixels on average.
 
     Returns
     -------
     ndarray, float32, (H, W)
         Amplitude 1 where the fringes are strongest.
     """
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    thickness = random_field(rng, shape, rng.uniform(-5, -3.5), smallest=rng.uniform(20, 80))
-    thickness = thickness * rng.uniform(1, 8)
-    slope = rng.normal(0, 1, 2) * rng.uniform(0, 20) / max(shape)
-    thickness = thickness + slope[0] * x + slope[1] * y
+    y, x = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    thickness = random_field(rng, shape, rng.uniform(-5, -3.5), smallest=rng.uniform(20, 120))
+    tilt, centre = rng.normal(0, 1, 2), rng.uniform(-1.5, 1.5, 2)
+    thickness = thickness + rng.choice([0, 0, 3, 10]) * (tilt[0] * x + tilt[1] * y)
+    thickness = thickness + rng.choice([0, 0, 2]) * np.hypot(x - centre[0], y - centre[1]) ** 2
+    slope = np.hypot(*np.gradient(thickness)).mean()
+    thickness = thickness / (slope * log_uniform(rng, 12, 130))
     pattern = np.zeros(shape, np.float32)
     for _ in range(rng.integers(1, 4)):
         order = rng.uniform(0.8, 1.25)

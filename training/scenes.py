@@ -124,7 +124,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     def share(name, probability):
         return rng.uniform() < busy * probability if contents is None else name in contents
 
-    real = sources.backgrounds and rng.uniform() < 0.25
+    real = sources.backgrounds and rng.uniform() < 0.3
 
     x, y, flux = stars or _stars(rng, shape, detector, psf)
     if real:
@@ -168,7 +168,7 @@ def _stars(rng, shape, detector, psf):
     brightest = detector.well * log_uniform(rng, 3, 3000)
     density = 10 ** rng.uniform(0.7, 4.3)
     x, y, flux = star_catalogue(rng, shape, density=density, faintest=faintest, brightest=brightest)
-    count = rng.choice([0, 0, 1, 2, 3, 6])
+    count = rng.choice([0, 0, 1, 2, 4, 8])
     peak = detector.well / psf.native.max()
     return (
         np.append(x, rng.uniform(-20, shape[1] + 20, count)),
@@ -234,19 +234,20 @@ def _diffuse(rng, shape, detector, share, labels):
     light = np.zeros(shape, np.float32)
     rows, columns = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
     if rng.uniform() < 0.5:
-        slopes = rng.normal(0, 0.03, 2) * detector.sky
+        slopes = rng.normal(0, rng.choice([0.03, 0.03, 0.15]), 2) * detector.sky
         light += slopes[0] * rows + slopes[1] * columns
     if rng.uniform() < 0.3:
         centre = rng.uniform(-1, 1, 2)
         fall = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
-        light -= rng.uniform(0, 0.08) * detector.sky * fall
-    nebulous, fringed = share("NEB", 0.2), share("FR", 0.15)
+        light -= rng.choice([0.08, 0.08, 0.3]) * rng.uniform() * detector.sky * fall
+    light = np.maximum(light, -0.9 * detector.sky)
+    nebulous, fringed = share("NEB", 0.2), share("FR", 0.2)
     if nebulous:
         nebula = noise * log_uniform(rng, 2, 300) * add.nebula(rng, shape)
         labels.light("NEB", nebula, noise, 1, 0.1)
         light += nebula
     if fringed:
-        light += noise * log_uniform(rng, 0.5, 15) * add.fringes(rng, shape)
+        light += noise * log_uniform(rng, 0.5, 40) * add.fringes(rng, shape)
         labels.mark("FR", np.s_[:])
     return light, nebulous or fringed
 
@@ -254,7 +255,7 @@ def _diffuse(rng, shape, detector, share, labels):
 def _trails(rng, shape, detector, psf, share, labels):
     noise = detector.noise
     light = np.zeros(shape, np.float32)
-    if share("TRL", 0.4):
+    if share("TRL", 0.5):
         for _ in range(rng.choice([1, 1, 1, 2, 3, 5])):
             light += noise * log_uniform(rng, 0.8, 150) * add.trail(rng, shape, psf.fwhm)
         labels.light("TRL", light, noise, 0.8, 0.08)
@@ -312,8 +313,9 @@ def _flat_field(rng, shape, clean):
             radius = log_uniform(rng, 4, 60)
             place = rng.uniform(0, 1, 2) * shape
             distance = np.hypot(rows - place[0], columns - place[1]) / radius
-            hole = distance < rng.uniform(0, 0.6)
-            response *= 1 - rng.uniform(0.005, 0.08) * ((distance < 1) & ~hole)
+            soft, hole = log_uniform(rng, 0.02, 0.3), rng.uniform(0, 0.6)
+            ring = np.tanh((distance - hole) / soft) - np.tanh((distance - 1) / soft)
+            response *= 1 - log_uniform(rng, 0.005, 0.2) * 0.5 * np.maximum(ring, 0)
     if rng.uniform() < 0.05 and not clean:
         response *= np.tile(rng.uniform(0.6, 1, (2, 2)), (shape[0] // 2 + 1, shape[1] // 2 + 1))[
             : shape[0], : shape[1]
@@ -420,8 +422,9 @@ def _unexposed(rng, electrons, detector, share, labels):
     level = 0.0
     noise = detector.read_noise
     if rng.uniform() < 0.15:
-        noise = 0.0
-    if detector.sky < 2 * detector.noise:
+        # Pixels that were never read are filled with a constant.
+        noise, level = 0.0, rng.choice([0.0, -detector.sky * log_uniform(rng, 0.1, 10)])
+    elif detector.sky < 2 * detector.noise:
         level = detector.sky - detector.noise * log_uniform(rng, 2, 100)
     values = level + noise * rng.standard_normal(electrons.shape, dtype=np.float32)
     if rng.uniform() < 0.2:
@@ -484,11 +487,20 @@ def _oriented(which, image):
 def _digitise(rng, electrons, detector):
     """Electrons to counts: raw integers over a bias, or a reduced frame."""
     gain = log_uniform(rng, 0.2, max(1.5 * detector.noise, 0.3))
+    coarse = rng.uniform() < 0.12
+    if coarse:
+        # Steps as large as the noise: few bits, or bright counts in a short range.
+        gain = detector.noise * rng.uniform(0.4, 2.5)
+    integers = coarse or rng.uniform() < 0.5
+    sixteen_bits = integers and rng.uniform() < 0.5
+    if sixteen_bits:
+        # The full well fits: what the converter clips would be saturated, too.
+        gain = max(gain, detector.well / 60000)
     counts = electrons / gain
-    if rng.uniform() < 0.5:
+    if integers:
         counts = np.rint(counts + rng.uniform(100, 2000))
-        if rng.uniform() < 0.5:
-            counts = np.clip(counts, 0, 65535)
     elif rng.uniform() < 0.6:
         counts = (counts - detector.sky / gain) * log_uniform(rng, 1e-3, 10)
+    if sixteen_bits:
+        counts = np.clip(counts, 0, 65535)
     return counts.astype(np.float32)
