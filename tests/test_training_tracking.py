@@ -91,23 +91,43 @@ def test_each_star_gets_a_stamp_and_noise_none():
     x, y = np.array([20.0, 90.0, 70.0]), np.array([40.0, 50.0, 110.0])
     image = render_stars((128, 128), x, y, np.array([3e3, 1e4, 2e3]), psf)
     pixels = np.zeros((1, 128, 128, 2), np.float32)
-    pixels[0, ..., 0] = image + rng.standard_normal(image.shape)
-    stamps = np.asarray(star_stamps(pixels, 6))[0]
+    pixels[0, ..., 0] = image + 0.3 * rng.standard_normal(image.shape)
+    stamps, places = (np.asarray(part)[0] for part in star_stamps(pixels, 6))
     assert [bool(stamp.any()) for stamp in stamps] == [True] * 3 + [False] * 3
     for stamp in stamps[:3, ..., 0]:
         assert (
             np.abs(np.array(np.unravel_index(stamp.argmax(), stamp.shape)) - STAMP // 2).max() < 2
         )
     assert stamps[0].max() > stamps[1].max() > stamps[2].max()
+    by_flux = [1, 0, 2]
+    assert places[:3] == pytest.approx(np.column_stack([y, x])[by_flux] / 64 - 1, abs=0.02)
 
 
-def test_stretched_stamps_are_longer_along_one_axis():
+def test_stars_rank_before_hot_pixels_and_thin_lines():
     pytest.importorskip("keras")
-    from training.tracking import stretched
+    from training.architectures import star_stamps
 
-    y, x = np.indices((32, 32)) - 16
-    star = np.exp(-(x**2 + y**2) / 18).astype(np.float32)
-    result = stretched(np.random.default_rng(6), np.stack([star, star], axis=-1)[None])
-    minor, major = principal_widths(result[0, ..., 0])
-    assert major / minor > 1.03
-    assert major * minor == pytest.approx(9, rel=0.05)
+    psf = random_psf(np.random.default_rng(6), fwhm=2.0, aberrations=ROUND, wide=False)
+    star = np.array([80.0])
+    image = render_stars((128, 128), star, star, np.array([1e3]), psf)
+    image[20, 20] = 1e5
+    image[50, :60] = 1e4
+    pixels = np.stack([image, 0 * image], axis=-1)[None]
+    _, places = star_stamps(pixels, 3)
+    assert np.asarray(places)[0, 0] == pytest.approx([80 / 64 - 1] * 2, abs=0.02)
+
+
+def test_stamps_turn_with_their_places():
+    pytest.importorskip("keras")
+    from training.architectures import STAMP
+    from training.tracking import varied
+
+    # A mark in each stamp on the side where the stamp lies in the tile.
+    places = np.array([[-1.0, 0.0], [0.0, 0.5]])
+    stamps = np.zeros((2, STAMP, STAMP, 2), np.float32)
+    stamps[0, 0, STAMP // 2] = stamps[1, STAMP // 2, -1] = 1e6
+    rng = np.random.default_rng(7)
+    for _ in range(16):
+        for stamp, place in zip(*varied(rng, stamps, places), strict=True):
+            y, x = np.unravel_index(stamp[..., 0].argmax(), (STAMP, STAMP))
+            assert np.sign(place) == pytest.approx(np.sign([y - STAMP // 2, x - STAMP // 2]))

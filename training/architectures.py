@@ -112,7 +112,8 @@ def depth_to_space(x):
     return tf.nn.depth_to_space(x, 2)
 
 
-STAMP = 32
+# Side of a stamp: odd, so that it can be turned about its middle pixel.
+STAMP = 33
 # Side of the cells of which each lends at most one stamp, in pixels.
 CELL = 32
 
@@ -130,15 +131,21 @@ def star_stamps(pixels, limit):
 
     Returns
     -------
-    tensor, (N, limit, STAMP, STAMP, 2)
+    stamps : tensor, (N, limit, STAMP, STAMP, 2)
         Pixels above the sky in units of its noise, and the same of a field three times as wide,
         in means of 3x3 pixels. Nothing in a stamp is exactly zero, but in empty ones all is.
+    places : tensor, (N, limit, 2)
+        Where the middle of a stamp lies in the tile, down and to the right, from -1 to 1.
     """
     sky = pixels[..., :1]
     n, height, width = (ops.shape(sky)[i] for i in range(3))
     wide = ops.average_pool(sky, 3, 1, padding="same")
-    # Smoothed twice, thin cosmic rays rank behind stars.
-    smooth = ops.average_pool(wide, 3, 1, padding="same")
+    # A pixel is as bright as its neighbours on both axes are: hot pixels and thin cosmic rays
+    # rank behind stars.
+    framed = ops.pad(sky, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    across = framed[:, 1:-1, :-2] + framed[:, 1:-1, 2:]
+    along = framed[:, :-2, 1:-1] + framed[:, 2:, 1:-1]
+    smooth = ops.average_pool(ops.minimum(across, along) / 2, 3, 1, padding="same")
     # A slope towards a brighter cell has no maximum of its own.
     peak = ops.where(smooth >= ops.max_pool(smooth, 9, 1, padding="same"), smooth, 0.0)
     rows, columns = height // CELL, width // CELL
@@ -163,10 +170,16 @@ def star_stamps(pixels, limit):
         flat = (number * (height + 2 * half) + row) * across + column
         stamps.append(ops.take(ops.reshape(image, (-1,)), flat))
     stamps = ops.stack(stamps, axis=-1)
-    # The smoothed noise of the sky is 0.23 of that of a pixel: lower peaks are noise.
-    return stamps * ops.cast(height_of_peak > 1.3, "float32")[..., None, None, None]
+    places = [
+        2 * ops.cast(at, "float32") / ops.cast(side, "float32") - 1
+        for at, side in ((y, height), (x, width))
+    ]
+    held = ops.cast(height_of_peak > FAINTEST, "float32")
+    return stamps * held[..., None, None, None], ops.stack(places, axis=-1)
 
 
+# Lower peaks are mostly noise, of which the smoothed one has about a fifth of that of a pixel.
+FAINTEST = 0.8
 # Gaussian-Hermite functions up to this order, at these scales in pixels of a stamp.
 ORDER, SCALES = 4, (1.2, 2.0, 3.5, 6.0)
 # Spatial frequencies up to this many cycles per stamp, under a Gaussian window of this scale.
@@ -177,11 +190,13 @@ def stamp_network(width=96, heads=4, dtype=None):
     """
     Network that looks at the stars of a tile and answers once.
 
-    Each stamp is measured (see `measures`), and described by dense layers. Each head gives each
-    stamp a weight between 0 and 1 (is it a star that says something?), and what the network
-    concludes from are the weighted means and scatters of the descriptions and the sums of the
-    weights: images of stars that all look alike are told from galaxies, doubles and cosmic rays,
-    and a tile without stars is known as such.
+    It looks twice. First each stamp is measured (see `measures`) and described by itself. Each
+    head gives each stamp a weight between 0 and 1 (is it a star that says something?), and the
+    weighted means and scatters of the descriptions say what the stars of the tile are like. All
+    stars share the motion of the telescope: with that in mind each stamp is described and
+    weighted once more, by which cosmic rays, galaxies and double stars fall out. The conclusion is
+    drawn from the means, the scatters and the slopes over the tile, and from images: the weighted
+    means of the stamps, which have far less noise than one star.
 
     Parameters
     ----------
@@ -195,20 +210,49 @@ def stamp_network(width=96, heads=4, dtype=None):
     Returns
     -------
     keras.Model
-        (N, K, STAMP, STAMP, 2) stamps, as from `star_stamps`, to (N, 2): the log-odds of a
-        tracking error, and the logarithm of the weight of this answer among those of other tiles.
+        (N, K, STAMP, STAMP, 2) stamps and (N, K, 2) places, as from `star_stamps`, to (N, 2): the
+        log-odds of a tracking error, and the logarithm of the weight of this answer among those
+        of other tiles.
     """
+
+    def dense(x, units, name, activation="gelu"):
+        return layers.Dense(units, activation=activation, name=name, dtype=dtype)(x)
+
+    def join(function, inputs, name):
+        return layers.Lambda(function, name=name, dtype="float32")(inputs)
+
     stamps = layers.Input((None, STAMP, STAMP, 2), name="stamps")
-    x = layers.Lambda(measures, name="measures", dtype="float32")(stamps)
+    places = layers.Input((None, 2), name="places")
+    x = join(measures, stamps, "measures")
     x = layers.BatchNormalization(momentum=0.98, name="scale", dtype=dtype)(x)
-    for name in ("describe_a", "describe_b"):
-        x = layers.Dense(width, activation="gelu", name=name, dtype=dtype)(x)
-    values = layers.Dense(32 * heads, name="values", dtype=dtype)(x)
-    weights = layers.Dense(heads, activation="sigmoid", name="weights", dtype=dtype)(x)
-    x = layers.Lambda(weighted_moments, name="moments", dtype="float32")([stamps, values, weights])
-    for name in ("conclude_a", "conclude_b"):
-        x = layers.Dense(64, activation="gelu", name=name, dtype="float32")(x)
-    return keras.Model(stamps, layers.Dense(2, name="answers", dtype="float32")(x), name="track")
+    x = dense(dense(x, width, "describe_a"), width, "describe_b")
+    held = join(lambda s: ops.cast(ops.any(s != 0, axis=(2, 3, 4)), "float32"), stamps, "held")
+    first = join(
+        moments,
+        [dense(x, 16 * heads, "values", None), dense(x, heads, "weights", "sigmoid"), held],
+        "moments",
+    )
+    context = dense(dense(first, width, "context_a"), width, "context_b", None)
+    x = layers.Add(name="in_context", dtype=dtype)(
+        [dense(x, width, "again_a", None), join(lambda c: c[:, None], context, "each")]
+    )
+    x = dense(layers.Activation("gelu", name="again_gelu", dtype=dtype)(x), width, "again_b")
+    values, weights = (
+        dense(x, 16 * heads, "values_again", None),
+        dense(x, heads, "weights_again", "sigmoid"),
+    )
+    second = join(moments, [values, weights, held], "moments_again")
+    slopes = join(slopes_over_tile, [values, weights, held, places], "slopes")
+    image = join(mean_stamps, [stamps, weights, held], "mean_stamps")
+    for name, channels in (("image_a", 24), ("image_b", 32), ("image_c", 48)):
+        image = layers.Conv2D(
+            channels, 3, 2, padding="same", activation="gelu", name=name, dtype=dtype
+        )(image)
+    image = dense(layers.Flatten(name="image_flat", dtype=dtype)(image), width, "image")
+    x = layers.Concatenate(name="all", dtype="float32")([first, second, slopes, image])
+    x = dense(dense(x, width, "conclude_a"), width, "conclude_b")
+    answers = layers.Dense(2, name="answers", dtype="float32")(x)
+    return keras.Model([stamps, places], answers, name="track")
 
 
 def hermite_basis(scale):
@@ -238,7 +282,7 @@ def measures(stamps):
 
     Returns
     -------
-    tensor, (N K, n)
+    tensor, (N, K, n)
     """
     flat = ops.reshape(stamps, (-1, STAMP, STAMP, 2))
     found = []
@@ -268,22 +312,75 @@ def measures(stamps):
         power = real**2 + imaginary**2
         power /= ops.maximum(mean, 0)[:, None, None] ** 2 + 100
         found.append(ops.log(ops.reshape(power, (-1, power.shape[1] * power.shape[2])) + 1e-3))
-    return ops.clip(ops.concatenate(found, axis=-1), -20, 20)
+    found = ops.clip(ops.concatenate(found, axis=-1), -20, 20)
+    return ops.reshape(found, (-1, ops.shape(stamps)[1], found.shape[-1]))
 
 
-def weighted_moments(inputs):
-    """Means and scatters of values (N K, heads * k) under weights (N K, heads), over K, flat."""
-    stamps, values, weights = inputs
-    count, heads = ops.shape(stamps)[1], weights.shape[-1]
-    weights = ops.reshape(weights, (-1, count, heads, 1))
-    weights *= ops.cast(ops.any(stamps != 0, axis=(2, 3, 4)), "float32")[..., None, None]
-    values = ops.reshape(values, (-1, count, heads, values.shape[-1] // heads))
+def by_head(values, weights, held):
+    """Values (N, K, heads * k) and weights (N, K, heads), to (N, K, heads, k) and (.., 1)."""
+    heads = weights.shape[-1]
+    values = ops.reshape(values, (-1, ops.shape(values)[1], heads, values.shape[-1] // heads))
+    return values, (weights * held[..., None])[..., None]
+
+
+def flat(parts):
+    """Concatenate, and keep only the first axis."""
+    parts = ops.concatenate(parts, axis=-1)
+    return ops.reshape(parts, (-1, math.prod(parts.shape[1:])))
+
+
+def moments(inputs):
+    """Means, scatters and sums of weights, over the stamps, of values; see `by_head`."""
+    values, weights = by_head(*inputs)
     total = ops.sum(weights, axis=1) + 1e-2
     mean = ops.sum(weights * values, axis=1) / total
     square = ops.sum(weights * values**2, axis=1) / total
     scatter = ops.sqrt(ops.maximum(square - mean**2, 0) + 1e-3)
-    parts = ops.concatenate([mean, scatter, ops.log(total)], axis=-1)
-    return ops.reshape(parts, (-1, parts.shape[-1] * heads))
+    return flat([mean, scatter, ops.log(total)])
+
+
+def slopes_over_tile(inputs):
+    """Covariances of values and the stamps' places in the tile; see `by_head`."""
+    *inputs, places = inputs
+    values, weights = by_head(*inputs)
+    # As with some more stars in the middle: with one or two there is no slope.
+    total = ops.sum(weights, axis=1, keepdims=True) + 2
+    mean = ops.sum(weights * values, axis=1, keepdims=True) / total
+    return flat(
+        [
+            ops.sum(weights * (values - mean) * places[..., i, None, None], axis=1) / total[:, 0]
+            for i in range(2)
+        ]
+    )
+
+
+def mean_stamps(inputs):
+    """
+    Mean images of the stars, as each head weights them.
+
+    Parameters
+    ----------
+    inputs : sequence of tensor
+        Stamps, weights (N, K, heads), and which of the stamps hold anything (N, K).
+
+    Returns
+    -------
+    tensor, (N, STAMP, STAMP, 4 * heads)
+        Both scales of the mean, in units of its maximum, and the same on a scale that shows
+        faint wings.
+    """
+    stamps, weights, held = inputs
+    heads = weights.shape[-1]
+    flux = ops.sum(stamps[..., 0] * hermite_basis(6.0)[:, 0].reshape(STAMP, STAMP), axis=(2, 3))
+    # Faint stars count by their signal, and bright ones no more than others.
+    share = weights * (held / (ops.maximum(flux, 0) + 0.5))[..., None]
+    pixels = ops.reshape(stamps, (-1, ops.shape(stamps)[1], STAMP * STAMP * 2))
+    mean = ops.matmul(ops.transpose(share, (0, 2, 1)), pixels)
+    mean = ops.reshape(mean, (-1, heads, STAMP, STAMP, 2))
+    mean /= ops.max(mean[..., 0], axis=(2, 3))[..., None, None, None] + 0.01
+    mean = ops.clip(mean, -1, 3)
+    mean = ops.concatenate([mean, arcsinh(30 * mean) / 4], axis=-1)
+    return ops.reshape(ops.transpose(mean, (0, 2, 3, 1, 4)), (-1, STAMP, STAMP, 4 * heads))
 
 
 def tracking_network(stamps_network, limit):
@@ -304,5 +401,5 @@ def tracking_network(stamps_network, limit):
         `CELL`, to (N, 2) as `stamp_network`.
     """
     pixels = layers.Input((None, None, 2), name="pixels")
-    stamps = layers.Lambda(star_stamps, arguments={"limit": limit}, name="cut")(pixels)
-    return keras.Model(pixels, stamps_network(stamps), name="track")
+    cut = layers.Lambda(star_stamps, arguments={"limit": limit}, name="cut")(pixels)
+    return keras.Model(pixels, stamps_network(cut), name="track")

@@ -53,10 +53,7 @@ def grid(shape, count):
 
 
 def sharp_psf(rng, shape):
-    """Draw optics without tracking error: all that elongates images nonetheless.
-
-    Strong astigmatism makes the same images as a drift; it is kept to the field's edge, where
-    its direction turns, or weak.
+    """Draw optics without tracking error: a quarter elongate or distort images nonetheless.
 
     Returns
     -------
@@ -64,23 +61,21 @@ def sharp_psf(rng, shape):
     """
     fwhm = float(np.clip(rng.lognormal(np.log(2.8), 0.5), 1.3, 10))
     aberrations = random_aberrations(rng)
-    elongates = abs(aberrations.get("astigmatism", 0)) > 0.5
-    if elongates:
-        aberrations["share"] = min(aberrations["share"], rng.uniform(0.2, 0.6))
-    if not elongates or rng.uniform() < 0.4:
+    # Strong aberrations make much the same images as a drift: few telescopes have them.
+    if rng.uniform() < 0.5:
+        aberrations["share"] = min(aberrations["share"], 0.3)
+    if aberrations["share"] <= 0.3 or rng.uniform() < 0.5:
         return random_psf(rng, fwhm, aberrations=aberrations)
     # The same telescope, off its axis: aberrations grow with the distance and point to it.
     seed = rng.integers(2**32)
-    centre = rng.uniform(-0.3, 1.3, 2) * shape[::-1]
+    centre = rng.uniform(-1, 2, 2) * shape[::-1]
     places = grid(shape, 3)
     aberrations["share"] = rng.uniform(0.3, 0.8)
+    distance = np.hypot(*(places - centre).T)
+    distance = distance / distance.max()
     psfs = []
-    for x, y in places - centre:
-        distance = np.hypot(x, y) / (0.7 * max(shape))
-        local = aberrations | {
-            "share": aberrations["share"] * min(distance, 1.1),
-            "turn": np.arctan2(y, x),
-        }
+    for (x, y), share in zip(places - centre, aberrations["share"] * distance, strict=True):
+        local = aberrations | {"share": share, "turn": np.arctan2(y, x)}
         telescope = np.random.default_rng(seed)
         psfs.append(random_psf(telescope, fwhm, vanes=4, aberrations=local, ellipticity=0.02))
     return PsfField.of(places, psfs)
@@ -108,7 +103,7 @@ def draw_exposure(rng, shape, sources):
         `elongation` of the motion in FWHM.
     """
     affected = rng.uniform() < 0.5
-    if sources.backgrounds and rng.uniform() < 0.15:
+    if sources.backgrounds and rng.uniform() < 0.2:
         return real_exposure(rng, shape, sources, affected)
     psf = sharp_psf(rng, shape)
     kind, amount = "none", 0.0
@@ -121,7 +116,7 @@ def draw_exposure(rng, shape, sources):
             amount = 0.0
     elif affected:
         turning = None
-        if rng.uniform() < 1 / len(MOTIONS):
+        if rng.uniform() < MOTIONS["rotation"]:
             turning = rotated(rng, psf, shape)
         if turning is not None:
             kind, amount, psf = "rotation", np.nan, turning
@@ -133,12 +128,13 @@ def draw_exposure(rng, shape, sources):
     stars = star_catalogue(
         rng,
         shape,
-        density=log_uniform(rng, 30, 20000),
-        faintest=detector.noise * log_uniform(rng, 5, 60),
+        density=log_uniform(rng, 60, min(20000, 3e5 / psf.fwhm**2)),
+        # From a signal to noise of about 3 on.
+        faintest=detector.noise * psf.fwhm * log_uniform(rng, 4, 30),
         brightest=detector.well * log_uniform(rng, 3, 1000),
         margin=100,
     )
-    busy = rng.uniform(0, 1)
+    busy = rng.uniform(0, 0.8)
     # Real skies would bring stars of their own, which do not move.
     sources = replace(sources, backgrounds=[])
     image = draw_scene(rng, shape, sources, psf, detector, stars, busy)[0]
@@ -148,22 +144,22 @@ def draw_exposure(rng, shape, sources):
 def real_exposure(rng, shape, sources, affected):
     """Cut from a sharp real frame; when affected, its objects move, but not its noise.
 
+    Real fields have few stars: the cut is two to three times as high and wide as asked for, where
+    the frame is.
+
     Returns
     -------
     image, affected, kind, amount
         As `draw_exposure`.
     """
     frame = sources.backgrounds[rng.integers(len(sources.backgrounds))]
+    wider = rng.uniform(2, 3)
+    shape = [min(int(wider * n), have) for n, have in zip(shape, frame.level.shape, strict=True)]
     y, x = (
-        rng.integers(max(have - want, 0) + 1)
-        for have, want in zip(frame.residual.shape, shape, strict=True)
+        rng.integers(have - want + 1) for have, want in zip(frame.level.shape, shape, strict=True)
     )
     cut = np.s_[y : y + shape[0], x : x + shape[1]]
-    short = [(0, want - have) for have, want in zip(frame.residual[cut].shape, shape, strict=True)]
-    residual, level, suspect = (
-        np.pad(part[cut], short, mode="reflect")
-        for part in (frame.residual, frame.level, frame.suspect)
-    )
+    residual, level, suspect = frame.residual[cut], frame.level[cut], frame.suspect[cut]
     kind, amount, fwhm = "none", 0.0, frame_fwhm(frame.residual)
     if affected:
         kind, x, y = random_motion(rng, fwhm)

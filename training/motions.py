@@ -10,7 +10,17 @@ from training.contaminants import log_uniform
 UNAFFECTED, AFFECTED = 0.05, 0.13
 STEPS = 3000
 
-MOTIONS = "drift", "jumps", "oscillation", "walk", "shake", "lost", "rotation", "trail"
+# How often each is drawn.
+MOTIONS = {
+    "drift": 0.26,
+    "jumps": 0.24,
+    "oscillation": 0.1,
+    "walk": 0.14,
+    "shake": 0.06,
+    "lost": 0.06,
+    "rotation": 0.06,
+    "trail": 0.08,
+}
 
 
 def motion(rng, kind, extent):
@@ -99,10 +109,12 @@ def random_motion(rng, fwhm):
     x, y : ndarray, shape (n,)
         Offsets in pixels.
     """
+    kinds = [kind for kind in MOTIONS if kind != "rotation"]
+    shares = np.array([MOTIONS[kind] for kind in kinds])
     while True:
-        kind = rng.choice([kind for kind in MOTIONS if kind != "rotation"])
+        kind = str(rng.choice(kinds, p=shares / shares.sum()))
         # Few are long: those are easy.
-        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
+        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 10)
         x, y = motion(rng, kind, extent)
         if rng.uniform() < 0.15 and kind != "trail":
             x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))

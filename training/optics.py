@@ -283,8 +283,11 @@ class _Pupil:
             angle = start + 2 * np.pi * k / vanes + rng.normal(0, 1) * spread
             width = thickness * rng.uniform(0.8, 1.25)
             self.vanes.append((float(angle), width, float(offset), float(bend)))
+        # A pattern of n-fold symmetry turns by the n-th part of its phase.
+        folds = {"astigmatism": 2, "trefoil": 3}
         self.turns = {
-            name: rng.uniform(0, 2 * np.pi) + aberrations.get("turn", 0.0) for name in ABERRATIONS
+            name: rng.uniform(0, 2 * np.pi) + folds.get(name, 1) * aberrations.get("turn", 0.0)
+            for name in ABERRATIONS
         }
         self.weights = {name: aberrations.get(name, 0.0) for name in ABERRATIONS}
         self._scale(blur)

@@ -10,66 +10,60 @@ from training.export import fold
 
 MESH = 128
 # Stamps kept from an exposure, in a batch, and from a tile in use.
-KEPT, BATCH, LIMIT = 48, 1024, 96
+KEPT, BATCH, LIMIT = 64, 1536, 96
 # Tiles of an exposure and stamps from all of them, batch by batch.
-SHAPES = (1, 8), (2, 32), (1, 32), (2, 16)
+SHAPES = (1, 12), (2, 64), (1, 48), (2, 24)
 
 
 class Dataset(SceneFolder):
     """
-    Stamps from the exposures of a folder, turned, flipped, stretched and made noisier.
+    Stamps from the exposures of a folder, turned, flipped and made noisier.
 
     Some of each exposure are taken, in turns as one tile and as two. The two are what the weight
     of a tile is learned from. See `SceneFolder`.
     """
 
     def keep(self, scene):
-        """Stamps of an exposure, and whether it is affected."""
+        """Stamps of an exposure, their places, and whether it is affected."""
         pixels = two_scale(scene["image"], MESH)
         height, width = (side // CELL * CELL for side in pixels.shape[:2])
-        stamps = ops.convert_to_numpy(star_stamps(pixels[None, :height, :width], KEPT))[0]
-        return np.clip(stamps, -6e4, 6e4).astype(np.float16), float(scene["affected"])
+        stamps, places = star_stamps(pixels[None, :height, :width], KEPT)
+        stamps = np.clip(ops.convert_to_numpy(stamps[0]), -6e4, 6e4).astype(np.float16)
+        held = stamps.any((1, 2, 3))
+        return stamps[held], ops.convert_to_numpy(places[0])[held], float(scene["affected"])
 
     def __getitem__(self, index):
         tiles, count = SHAPES[index % len(SHAPES)]
-        chosen = [
-            self.scenes[self.names[k]]
-            for k in self.rng.integers(len(self.names), size=BATCH // count)
-        ]
-        stamps = np.empty((len(chosen), count, STAMP, STAMP, 2), np.float32)
-        for some, (of, _) in zip(stamps, chosen, strict=True):
-            of = of[self.rng.permutation(max(np.count_nonzero(of.any((1, 2, 3))), count))[:count]]
-            of = np.rot90(of, self.rng.integers(4), axes=(1, 2))
-            some[:] = of[:, ::-1] if self.rng.integers(2) else of
-            if self.rng.integers(2):
-                some[:] = stretched(self.rng, some)
-            if self.rng.integers(2):
-                # A shorter exposure: more noise, by which everything is then measured.
-                noise = self.rng.uniform(0, 1.5)
-                held = some != 0
-                some += noise * held * self.rng.standard_normal(some.shape, dtype=np.float32)
-                some /= np.sqrt(1 + noise**2)
+        chosen = self.rng.integers(len(self.names), size=BATCH // count)
+        stamps = np.zeros((len(chosen), count, STAMP, STAMP, 2), np.float32)
+        places = np.zeros((len(chosen), count, 2), np.float32)
+        affected = np.zeros(len(chosen), np.float32)
+        for i, scene in enumerate(chosen):
+            those, at, affected[i] = self.scenes[self.names[scene]]
+            # Empty stamps stay where there are too few.
+            order = self.rng.permutation(max(len(those), count))[:count]
+            order, into = order[order < len(those)], np.flatnonzero(order < len(those))
+            stamps[i, into], places[i, into] = varied(self.rng, those[order], at[order])
         stamps = stamps.reshape(-1, count // tiles, STAMP, STAMP, 2)
-        affected = np.repeat(np.array([affected for _, affected in chosen], np.float32), tiles)
-        return stamps, np.stack([affected, np.full_like(affected, tiles)], axis=1)
+        affected = np.repeat(affected, tiles)
+        labels = np.stack([affected, np.full_like(affected, tiles)], axis=1)
+        return (stamps, places.reshape(-1, count // tiles, 2)), labels
 
 
-def stretched(rng, stamps):
-    """Stamps (K, S, S, 2) longer by some per cent along an axis, as optics leave them."""
-    angle, factor = rng.uniform(0, np.pi), np.exp(np.abs(rng.normal(0, 0.12)))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = turn @ np.diag([factor**-0.5, factor**0.5]) @ turn.T
-    grid = np.indices((STAMP, STAMP)).reshape(2, -1) - STAMP // 2
-    place = np.clip(matrix @ grid + STAMP // 2, 0, STAMP - 1.001)
-    corner = place.astype(int)
-    fraction = (place - corner).astype(np.float32)
-    flat = stamps.reshape(len(stamps), STAMP**2, 2)
-    result = 0
-    for step in np.ndindex(2, 2):
-        weight = np.prod([f if s else 1 - f for f, s in zip(fraction, step, strict=True)], axis=0)
-        pixel = (corner[0] + step[0]) * STAMP + corner[1] + step[1]
-        result = result + weight[None, :, None] * flat[:, pixel]
-    return result.reshape(stamps.shape)
+def varied(rng, stamps, places):
+    """Stamps (K, S, S, 2) and places (K, 2), all turned, flipped and made noisier alike."""
+    for _ in range(rng.integers(4)):
+        stamps, places = np.rot90(stamps, axes=(1, 2)), places[:, ::-1] * [-1, 1]
+    if rng.integers(2):
+        stamps, places = stamps[:, ::-1], places * [-1, 1]
+    stamps = stamps.astype(np.float32)
+    if rng.integers(2):
+        # A shorter exposure: more noise, by which everything is then measured.
+        noise = rng.uniform(0, 1.5)
+        # Means of 3x3 pixels have a third of the noise.
+        stamps += noise * rng.standard_normal(stamps.shape, np.float32) * np.float32([1, 1 / 3])
+        stamps /= np.sqrt(1 + noise**2)
+    return stamps, places
 
 
 def loss(labels, answers):
