@@ -34,6 +34,7 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
     values = np.sort(pixels, axis=None)
     # Once sorted, what survives is a slice: its moments are differences of cumulative sums.
     offset = values[values.size // 2]
+    single = np.result_type(values, np.float32).type
     deviations = values.astype(np.float64) - offset
     sums = np.concatenate(([0.0], np.cumsum(deviations)))
     squares = np.concatenate(([0.0], np.cumsum(deviations * deviations)))
@@ -45,13 +46,16 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
         mean = (sums[last] - sums[first]) / n
         std = np.sqrt(max((squares[last] - squares[first]) / n - mean * mean, 0.0))
         unclipped_std = std if unclipped_std is None else unclipped_std
-        limits = np.searchsorted(deviations, (median - n_sigma * std, median + n_sigma * std))
-        kept = max(first, limits[0]), max(min(last, limits[1]), first + 1)
+        # Rounded as the values are: a limit that falls on one keeps it.
+        centre, reach = float(single(offset + median)), n_sigma * float(single(std))
+        low = np.searchsorted(values, single(centre - reach))
+        high = np.searchsorted(values, single(centre + reach), "right")
+        kept = max(first, low), max(min(last, high), first + 1)
         if std == 0 or kept == (first, last):
             break
         first, last = kept
     return ClippedStatistics(
-        float(offset + median),
+        float(single(offset + median)),
         float(offset + mean),
         float(std),
         float(unclipped_std),
@@ -169,10 +173,19 @@ def _replace_outliers(grid):
         if (kept == good).all():
             break
         good = kept
-    window = np.ones((3, 3))
-    total = ndimage.correlate(np.where(good, grid, 0), window, mode="constant")
-    count = ndimage.correlate(good.astype(int), window, mode="constant")
-    return np.where(good | (count == 0), grid, total / np.maximum(count, 1))
+    grid = grid.copy()
+    for i, j in np.argwhere(~good):
+        around = np.s_[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
+        if good[around].any():
+            # As published, what has been replaced is good for the ones after it.
+            grid[i, j], good[i, j] = grid[around][good[around]].mean(), True
+    return grid
+
+
+def _single_mean(values):
+    """Mean of float32 values, added in pieces as NumPy did until its second release."""
+    pieces = (values[i : i + 8192].sum() for i in range(0, values.size, 8192))
+    return np.float32(sum(pieces, np.float32(0)) / values.size)
 
 
 def mesh_grid_1_0(image, mesh=200):
@@ -241,13 +254,13 @@ def mesh_grid_1_2(image, mesh=200):
         if not pixels.any():
             continue
         clipped = clipped_statistics(pixels, max_iterations=1000)
-        crowded = abs(clipped.std - clipped.unclipped_std) > 0.2 * clipped.unclipped_std
         # In single precision, as published: where maxima nearly tie, the network's answer
         # depends on the last digits.
         kept = pixels[(pixels >= clipped.low) & (pixels <= clipped.high)]
-        mean = kept.mean()
-        level[i, j] = np.float32(2.5 * clipped.median - 1.5 * mean) if crowded else mean
-        noise[i, j] = kept.std()
+        mean = _single_mean(kept)
+        noise[i, j] = np.sqrt(_single_mean((kept - mean) ** 2))
+        crowded = abs(noise[i, j] - clipped.unclipped_std) > 0.2 * clipped.unclipped_std
+        level[i, j] = 2.5 * clipped.median - 1.5 * float(mean) if crowded else mean
     level, noise = (_padded_medfilt(_replace_outliers(grid)) for grid in (level, noise))
     return level, noise, _padded_centres(axes)
 

@@ -5,6 +5,7 @@ import pytest
 from astropy.stats import sigma_clip
 
 from maxitools.background import (
+    _replace_outliers,
     clipped_statistics,
     mesh_grid_1_0,
     mesh_grid_1_2,
@@ -61,6 +62,18 @@ def test_mesh_of_a_bright_object_takes_its_neighbours_sky():
     image[400:600, 400:600] += 5000
     level, _, _ = mesh_grid_1_2(image)
     np.testing.assert_allclose(level[1:-1, 1:-1], 1000, atol=1)
+
+
+def test_what_replaced_an_outlier_counts_for_the_next_one():
+    grid = np.add.outer(np.arange(6.0), np.arange(6.0) ** 2)
+    grid[2, 2:4] = 900
+    found = _replace_outliers(grid)
+    around = grid[1:4, 1:4]
+    first = around[around < 900].mean()
+    around = np.append(grid[1:4, 2:5][grid[1:4, 2:5] < 900], first)
+    np.testing.assert_allclose(found[2, 2:4], (first, around.mean()))
+    found[2, 2:4] = 900
+    np.testing.assert_array_equal(found, grid)
 
 
 def test_empty_meshes_have_level_zero_and_noise_one():
