@@ -142,7 +142,7 @@ def test_chosen_thresholds_give_the_best_masks(tmp_path):
     assert evaluate.mask_scores(counts, shipped)["CR"]["Matthews"] == pytest.approx(1)
     description = tmp_path / "network.json"
     description.write_text('{"task": "mask", "thresholds": {"CR": 0.5}}')
-    evaluate.write_thresholds(description, thresholds)
+    evaluate.update(description, thresholds=thresholds)
     assert json.loads(description.read_text()) == {"task": "mask", "thresholds": thresholds}
 
 
@@ -152,6 +152,16 @@ def test_track_scores():
     assert scores["AUC"] == pytest.approx(0.75)
     assert scores["accuracy"] == pytest.approx(0.75)
     assert scores["highest without error"] == pytest.approx(0.45)
+
+
+def test_calibration_finds_the_gain_and_offset_of_overconfident_answers():
+    rng = np.random.default_rng(8)
+    odds = rng.normal(0, 2, 20000)
+    affected = rng.uniform(size=odds.size) < 1 / (1 + np.exp(-odds))
+    overconfident = 1 / (1 + np.exp(-(2 * odds + 1)))
+    gain, offset = evaluate.calibration(overconfident, affected)
+    assert gain == pytest.approx(0.5, abs=0.03)
+    assert offset == pytest.approx(-0.5, abs=0.05)
 
 
 def test_the_command_compares_networks_and_writes_tables_and_plots(tmp_path, monkeypatch, capsys):

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from tqdm import tqdm
 
 import maximask
@@ -172,6 +174,31 @@ def track_scores(probabilities, affected):
     }
 
 
+def calibration(probabilities, affected):
+    """
+    What makes a tracking network's answers right as often as they say.
+
+    Parameters
+    ----------
+    probabilities : ndarray, (N,)
+        Answers at equal priors, on scenes that the network was not trained on.
+    affected : ndarray of bool, (N,)
+        The truth.
+
+    Returns
+    -------
+    gain, offset : float
+        Of the log-odds; with them the truth is likeliest.
+    """
+    odds = np.clip(logit(probabilities), -20, 20)
+
+    def surprise(fit):
+        answers = fit[0] * odds + fit[1]
+        return np.mean(np.logaddexp(0, answers) - affected * answers)
+
+    return tuple(map(float, minimize(surprise, [1.0, 0.0]).x))
+
+
 def mask_table(scores):
     """
     Scores of several mask networks as a Markdown table, one line per class and network.
@@ -282,7 +309,7 @@ def evaluate_masks(paths, net_paths, choose):
         )
         description = network.path / "network.json"
         if choose and description.exists():
-            write_thresholds(description, choose_thresholds(counts[label], recipe))
+            update(description, thresholds=choose_thresholds(counts[label], recipe))
             recipe = networks.find(net_path, "mask").recipe
         scores[label] = mask_scores(counts[label], recipe)
         for name, histogram in counts[label].items():
@@ -298,15 +325,15 @@ def evaluate_masks(paths, net_paths, choose):
     return {name: panel for name, panel in panels.items() if panel}, scores
 
 
-def write_thresholds(path, thresholds):
-    """Put thresholds into the description of a network, `network.json`."""
+def update(path, **entries):
+    """Change entries of the description of a network, `network.json`."""
     description = json.loads(path.read_text(encoding="utf-8"))
-    description["thresholds"] = thresholds
-    path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(description | entries, indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
-def evaluate_tracks(paths, net_paths):
-    """Histograms, scores, names, truth and answers of the exposures by network."""
+def evaluate_tracks(paths, net_paths, calibrate):
+    """Histograms, scores, names, truth, answers by network; `calibrate` fits the log-odds first."""
     names, affected = [], []
     answers = {str(net_path): [] for net_path in net_paths}
     for path in tqdm(paths, unit="exposure", disable=not sys.stderr.isatty()):
@@ -318,6 +345,14 @@ def evaluate_tracks(paths, net_paths):
             answers[str(net_path)].append(maxitrack.probability(image, net_path, prior=0.5))
     affected = np.array(affected)
     answers = {label: np.array(values) for label, values in answers.items()}
+    for net_path in net_paths if calibrate else []:
+        description = networks.find(net_path, "track").path / "network.json"
+        if description.exists():
+            gain, offset = calibration(answers[str(net_path)], affected)
+            old = json.loads(description.read_text(encoding="utf-8"))["aggregation"]
+            new = {"gain": gain * old["gain"], "offset": gain * old["offset"] + offset}
+            update(description, aggregation={k: float(f"{v:.4g}") for k, v in new.items()})
+            answers[str(net_path)] = expit(gain * logit(answers[str(net_path)]) + offset)
     panel = {label: metrics.histogram(values, affected) for label, values in answers.items()}
     scores = {label: track_scores(values, affected) for label, values in answers.items()}
     return {"tracking error": panel}, scores, names, affected, answers
@@ -337,9 +372,16 @@ def main(arguments=None):
         help="first write the thresholds that are best on these scenes into network.json of each "
         "network of this project",
     )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="the same with the gain and offset of a tracking network's log-odds",
+    )
     options = parser.parse_args(arguments)
     if options.choose_thresholds and options.task == "track":
         parser.error("--choose_thresholds is for --task mask")
+    if options.calibrate and options.task == "mask":
+        parser.error("--calibrate is for --task track")
     paths = sorted(options.data.rglob("*.npz"))
     if not paths:
         parser.error(f"{options.data}: no scenes (*.npz) here; training.simulate makes them")
@@ -349,7 +391,7 @@ def main(arguments=None):
             panels, scores = evaluate_masks(paths, options.net_path, options.choose_thresholds)
             table = mask_table(scores)
         else:
-            panels, scores, *exposures = evaluate_tracks(paths, options.net_path)
+            panels, scores, *exposures = evaluate_tracks(paths, options.net_path, options.calibrate)
             table = track_table(scores, *exposures)
     except networks.NetworkError as error:
         sys.exit(f"evaluate: {error}")
