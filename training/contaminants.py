@@ -297,12 +297,12 @@ def trail(rng, shape, fwhm):
         profile = (1 + across**2 / core) ** np.float32(0.5 - beta)
     elif kind == "defocused":
         # The ring that a point out of focus draws, projected: bright edges, a dip.
-        radius, hole = fwhm * rng.uniform(0.8, 4), rng.uniform(0, 0.6)
+        radius, hole = fwhm * log_uniform(rng, 0.8, 8), rng.uniform(0, 0.6)
         chord = np.sqrt(np.maximum(radius**2 - across**2, 0))
         chord -= np.sqrt(np.maximum((hole * radius) ** 2 - across**2, 0))
         profile = ndimage.gaussian_filter(chord, sigma)
     else:
-        width = sigma * rng.uniform(1, 5)
+        width = sigma * log_uniform(rng, 1, 12)
         profile = np.exp(-0.5 * (across / width) ** 2)
         if kind == "aircraft":
             gap = width * rng.uniform(3, 12)
