@@ -131,3 +131,18 @@ def test_stamps_turn_with_their_places():
         for stamp, place in zip(*varied(rng, stamps, places), strict=True):
             y, x = np.unravel_index(stamp[..., 0].argmax(), (STAMP, STAMP))
             assert np.sign(place) == pytest.approx(np.sign([y - STAMP // 2, x - STAMP // 2]))
+
+
+def test_empty_stamps_change_no_answer():
+    pytest.importorskip("keras")
+    from training.architectures import STAMP, stamp_network
+
+    rng = np.random.default_rng(8)
+    stamps = rng.normal(0, 1, (1, 5, STAMP, STAMP, 2)).astype(np.float32)
+    places = rng.uniform(-1, 1, (1, 5, 2)).astype(np.float32)
+    network = stamp_network(width=16)
+    answers = np.asarray(network([stamps, places]))
+    more = [
+        np.pad(part, [(0, 0), (0, 3)] + [(0, 0)] * (part.ndim - 2)) for part in (stamps, places)
+    ]
+    assert np.asarray(network(more)) == pytest.approx(answers, abs=1e-5)

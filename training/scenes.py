@@ -117,7 +117,9 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     """
     labels = Labels(shape)
     detector = detector or random_detector(rng)
-    psf = psf or random_psf(rng)
+    # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
+    sharp = log_uniform(rng, 1.15, 1.8) if rng.uniform() < 0.12 else None
+    psf = psf or random_psf(rng, fwhm=sharp)
     clean = rng.uniform() < 0.08
     busy = 0.0 if clean else busy
 
