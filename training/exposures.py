@@ -1,7 +1,7 @@
 """Exposures with and without tracking errors.
 
 An exposure is affected when the image moved on the detector by an amount that shows: a drift of
-half a FWHM is the least.  Elongation that the optics make is none.
+0.6 FWHM is the least.  Elongation that the optics make is none.
 """
 
 from dataclasses import replace
@@ -53,16 +53,16 @@ def grid(shape, count):
 
 
 def sharp_psf(rng, shape):
-    """Draw optics without tracking error: a quarter elongate or distort images nonetheless.
+    """Draw optics without tracking error: a third elongate or distort images nonetheless.
 
     Returns
     -------
     Psf
     """
-    fwhm = float(np.clip(rng.lognormal(np.log(2.8), 0.5), 1.3, 10))
+    fwhm = float(np.clip(rng.lognormal(np.log(3.2), 0.55), 1.3, 10))
     aberrations = random_aberrations(rng)
     # Strong aberrations make much the same images as a drift: few telescopes have them.
-    if rng.uniform() < 0.5:
+    if rng.uniform() < 0.3:
         aberrations["share"] = min(aberrations["share"], 0.3)
     if aberrations["share"] <= 0.3 or rng.uniform() < 0.5:
         return random_psf(rng, fwhm, aberrations=aberrations)

@@ -6,8 +6,8 @@ from scipy import ndimage
 from training.contaminants import log_uniform
 
 # Elongation of the motion (see `elongation`) in FWHM: less than the first is no tracking error,
-# more than the second is one, and between them nobody can say.  A drift of half a FWHM has 0.144.
-UNAFFECTED, AFFECTED = 0.05, 0.13
+# more than the second is one, and between them nobody can say.  A drift of 0.6 FWHM has 0.173.
+UNAFFECTED, AFFECTED = 0.05, 0.17
 STEPS = 3000
 
 # How often each is drawn.
@@ -114,7 +114,7 @@ def random_motion(rng, fwhm):
     while True:
         kind = str(rng.choice(kinds, p=shares / shares.sum()))
         # Few are long: those are easy.
-        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 10)
+        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.6, 10)
         x, y = motion(rng, kind, extent)
         if rng.uniform() < 0.15 and kind != "trail":
             x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))
