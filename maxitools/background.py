@@ -32,19 +32,18 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
         deviation of all, and the lowest and highest value left.
     """
     values = np.sort(pixels, axis=None)
-    # Once sorted, what survives is a slice: its moments are differences of cumulative sums.
+    # Once sorted, what survives is a slice.
     offset = values[values.size // 2]
     single = np.result_type(values, np.float32).type
     deviations = values.astype(np.float64) - offset
-    sums = np.concatenate(([0.0], np.cumsum(deviations)))
-    squares = np.concatenate(([0.0], np.cumsum(deviations * deviations)))
     first, last = 0, values.size
     unclipped_std = None
     for _ in range(max_iterations):
         n = last - first
-        median = 0.5 * (deviations[first + (n - 1) // 2] + deviations[first + n // 2])
-        mean = (sums[last] - sums[first]) / n
-        std = np.sqrt(max((squares[last] - squares[first]) / n - mean * mean, 0.0))
+        left = deviations[first:last]
+        median = 0.5 * (left[(n - 1) // 2] + left[n // 2])
+        mean = left.mean()
+        std = np.sqrt(max(np.square(left).mean() - mean * mean, 0.0))
         unclipped_std = std if unclipped_std is None else unclipped_std
         # Rounded as the values are: a limit that falls on one keeps it.
         centre, reach = float(single(offset + median)), n_sigma * float(single(std))

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from maxitools.inputs import InputError
 
-_ROWS = 2048
+_ROWS = 256
 
 
 @dataclass

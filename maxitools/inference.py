@@ -40,8 +40,9 @@ def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
         Of the type that `answer` gives.
     """
     strip = None
-    for batch in _batches(rows_of, shape, recipe, batch_size):
-        for tile, planes in zip(batch, answer(batch), strict=True):
+    cut = _batches(rows_of, shape, recipe, batch_size)
+    for batch, answers in ahead((batch, answer(batch)) for batch in cut):
+        for tile, planes in zip(batch, answers, strict=True):
             rows, columns = tile.rows, tile.columns
             if columns.first == 0:
                 size = (planes.shape[-1], rows.last - rows.first, shape[1])

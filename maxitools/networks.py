@@ -401,9 +401,12 @@ class FrozenNetwork(Network):
 
         def finish(logits):
             logits = self._select(logits, indices)
-            if limits is not None:
-                return tf.cast(logits > limits, tf.uint8)
-            return modify(tf.sigmoid(logits), factors)
+            if limits is None:
+                return modify(tf.sigmoid(logits), factors)
+            # Row by row: an operation on so few classes at a time would take twice as long.
+            row = tf.tile(limits, tf.shape(logits)[2:3])
+            above = tf.reshape(logits, (-1, tf.size(row))) > row
+            return tf.reshape(tf.cast(above, tf.uint8), tf.shape(logits))
 
         function = self._function(finish)
         return lambda tiles: _inner(tiles, function(_pixels(tiles)).numpy())
