@@ -14,7 +14,7 @@ from training import contaminants as add
 from training.contaminants import log_uniform
 from training.fields import star_catalogue
 from training.motions import AFFECTED, MOTIONS, STEPS, UNAFFECTED, elongation, motion, random_motion
-from training.optics import PsfField, dwell, random_aberrations, random_psf
+from training.optics import OVERSAMPLING, PsfField, dwell, random_aberrations, random_psf
 from training.scenes import draw_scene, random_detector
 
 
@@ -105,7 +105,9 @@ def draw_exposure(rng, shape, sources):
     affected = rng.uniform() < 0.5
     if sources.backgrounds and rng.uniform() < 0.2:
         return real_exposure(rng, shape, sources, affected)
-    psf = sharp_psf(rng, shape)
+    # Stars are drawn at every third of a pixel: exposures differ in which, so that there are no
+    # gaps, and a star between two pixels is nothing unheard of.
+    psf = sharp_psf(rng, shape).moved(*rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING)
     kind, amount = "none", 0.0
     if not affected and rng.uniform() < 0.3:
         x, y = motion(rng, "shake", psf.fwhm * rng.uniform(0.05, 0.3))
