@@ -37,6 +37,12 @@ def test_histograms_agree_with_the_sorted_answers(normal_answers):
     assert metrics.average_precision(counts) == pytest.approx(expected, abs=1e-4)
 
 
+def test_an_answer_that_is_no_number_ranks_last():
+    truth = np.array([True, True, False])
+    counts = metrics.histogram(np.array([0.9, np.nan, 0.5]), truth)
+    assert metrics.roc_auc(counts) == pytest.approx(0.5)
+
+
 def test_answers_without_information_score_one_half():
     truth = np.arange(1000) % 3 == 0
     counts = metrics.histogram(np.full(1000, 0.3), truth)

@@ -14,15 +14,17 @@ def bin_of(probability):
     Parameters
     ----------
     probability : float or ndarray
-        From 0 to 1, both included.
+        From 0 to 1, both included; NaN, as from a published network where the sky has no noise,
+        counts as 0: no threshold lets it pass.
 
     Returns
     -------
     ndarray, int64
         From 0 to `BINS` - 1, rising with the probability.
     """
+    probability = np.nan_to_num(probability, nan=0.0)
     with np.errstate(divide="ignore"):
-        scaled = (logit(np.asarray(probability)) + LIMIT) * (BINS / (2 * LIMIT))
+        scaled = (logit(probability) + LIMIT) * (BINS / (2 * LIMIT))
     return np.clip(scaled, 0, BINS - 1).astype(np.int64)
 
 
