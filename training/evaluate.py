@@ -334,14 +334,15 @@ def update(path, **entries):
 
 def evaluate_tracks(paths, net_paths, calibrate):
     """Histograms, scores, names, truth, answers by network; `calibrate` fits the log-odds first."""
-    names, affected = [], []
     answers = {str(net_path): [] for net_path in net_paths}
-    for path in tqdm(paths, unit="exposure", disable=not sys.stderr.isatty()):
-        with np.load(path) as exposure:
-            image = exposure["image"]
-            affected.append(bool(exposure["affected"]))
-            names.append(str(exposure["name"]) if "name" in exposure else path.stem)
-        for net_path in net_paths:
+    # One network after the other: only one is kept loaded.
+    for net_path in net_paths:
+        names, affected = [], []
+        for path in tqdm(paths, unit="exposure", disable=not sys.stderr.isatty()):
+            with np.load(path) as exposure:
+                image = exposure["image"]
+                affected.append(bool(exposure["affected"]))
+                names.append(str(exposure["name"]) if "name" in exposure else path.stem)
             answers[str(net_path)].append(maxitrack.probability(image, net_path, prior=0.5))
     affected = np.array(affected)
     answers = {label: np.array(values) for label, values in answers.items()}
