@@ -8,7 +8,7 @@ from maxitools.tiling import batches, tiles
 
 def _batches(rows_of, shape, recipe, batch_size):
     """The tiles of an image in batches, the next one made while one is answered."""
-    (_, height), (_, width) = (recipe.tiling.spans(size) for size in shape)
+    height, width = (max(s.stop - s.start for s in recipe.tiling.spans(n)) for n in shape)
     most = max(1, recipe.most_pixels // (height * width))
     return ahead(batches(tiles(rows_of, shape, recipe.tiling), min(batch_size, most)))
 

@@ -5,14 +5,12 @@ from itertools import islice
 
 import numpy as np
 
-Span = namedtuple("Span", "start first last")
-Span.__doc__ = (
-    """A tile along one axis: where it starts, and the pixels [first, last) it answers."""
-)
+Span = namedtuple("Span", "start stop first last")
+Span.__doc__ = """A tile [start, stop) along one axis, and the pixels [first, last) it answers."""
 
 
 class Tile(namedtuple("Tile", "pixels rows columns")):
-    """The pixels of a tile (S, S, channels) and the Span of its rows and columns."""
+    """The pixels of a tile (H, W, channels) and the Span of its rows and columns."""
 
     __slots__ = ()
 
@@ -56,17 +54,19 @@ class HaloTiling:
 
         Returns
         -------
-        spans : list of Span
-            In order; together they answer each pixel once.
-        length : int
-            Length of the tiles; more than `size` in a small image.
+        list of Span
+            In order; together they answer each pixel once. In a small image a tile ends
+            beyond it.
         """
         n = max(1, -(-(size - 2 * self.halo) // (self.tile - 2 * self.halo)))
         length = -(-(size + 2 * self.halo * (n - 1)) // n)
         length = -(-length // self.multiple) * self.multiple
         starts = [min(i * (length - 2 * self.halo), max(size - length, 0)) for i in range(n)]
         edges = [0] + [start + self.halo for start in starts[1:]] + [size]
-        return [Span(*span) for span in zip(starts, edges, edges[1:], strict=False)], length
+        return [
+            Span(start, start + length, first, last)
+            for start, first, last in zip(starts, edges, edges[1:], strict=False)
+        ]
 
 
 class PublishedTiling:
@@ -76,17 +76,31 @@ class PublishedTiling:
     Tiles of 400 pixels at a stride of 200, each answering its central 200 pixels and
     its outer 100 where it touches the image's edge; one tile more, flush with the far
     edge, where the size is no multiple of 400. Of overlapping tiles the later one wins.
+
+    Parameters
+    ----------
+    most : int
+        Successive tiles along each axis that are joined, at the most: what is given as
+        one tile is then a block of them.
     """
 
-    tile = 400
+    tile, stride, margin = 400, 200, 100
+
+    def __init__(self, most=1):
+        self.most = most
 
     def spans(self, size):
         """As `HaloTiling.spans`."""
-        starts = list(range(0, max(size - 400, 0) + 1, 200))
-        if size > 400 and size - 400 != starts[-1]:
-            starts.append(size - 400)
-        edges = [0] + [start + 100 for start in starts[1:]] + [size]
-        return [Span(*span) for span in zip(starts, edges, edges[1:], strict=False)], 400
+        starts = list(range(0, max(size - self.tile, 0) + 1, self.stride))
+        n = -(-len(starts) // self.most)
+        blocks = [list(block) for block in np.array_split(starts, n)]
+        if size > self.tile and size - self.tile != starts[-1]:
+            blocks.append([size - self.tile])
+        edges = [0] + [int(block[0]) + self.margin for block in blocks[1:]] + [size]
+        return [
+            Span(int(block[0]), int(block[-1]) + self.tile, first, last)
+            for block, first, last in zip(blocks, edges, edges[1:], strict=False)
+        ]
 
 
 class WholeTiling:
@@ -109,7 +123,7 @@ class WholeTiling:
         margin = size % self.tile if size > self.tile else 0
         first = margin // 2 if self.centred else margin
         starts = range(first, max(size - self.tile, 0) + 1, self.tile)
-        return [Span(start, start, start + self.tile) for start in starts], self.tile
+        return [Span(start, start + self.tile, start, start + self.tile) for start in starts]
 
 
 def tiles(rows_of, shape, tiling):
@@ -132,20 +146,19 @@ def tiles(rows_of, shape, tiling):
         What lies outside a small image repeats it mirrored.
     """
     height, width = shape
-    y_spans, y_length = tiling.spans(height)
-    x_spans, x_length = tiling.spans(width)
-    for y in y_spans:
-        rows = rows_of(y.start, min(y.start + y_length, height))
-        missing = [(0, y_length - rows.shape[0]), (0, max(x_length - width, 0)), (0, 0)]
+    x_spans = tiling.spans(width)
+    for y in tiling.spans(height):
+        rows = rows_of(y.start, min(y.stop, height))
+        missing = [(0, y.stop - y.start - rows.shape[0]), (0, max(x_spans[-1].stop - width, 0))]
         if np.any(missing):
-            rows = np.pad(rows, missing, mode="symmetric")
+            rows = np.pad(rows, [*missing, (0, 0)], mode="symmetric")
         for x in x_spans:
-            yield Tile(rows[:, x.start : x.start + x_length], y, x)
+            yield Tile(rows[:, x.start : x.stop], y, x)
 
 
 def n_tiles(shape, tiling):
     """Number of tiles of an image of the given shape (H, W)."""
-    return len(tiling.spans(shape[0])[0]) * len(tiling.spans(shape[1])[0])
+    return len(tiling.spans(shape[0])) * len(tiling.spans(shape[1]))
 
 
 def batches(iterable, size):

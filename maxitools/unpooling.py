@@ -88,17 +88,29 @@ class Window(namedtuple("Window", "top bottom left right")):
 
     __slots__ = ()
 
+    @classmethod
+    def whole(cls, size):
+        """All of a layer of a size (H, W)."""
+        return cls(0, size[0], 0, size[1])
+
     def grown(self, size):
         """One pixel more on each side, within the layer."""
-        return self._of(lambda first, last: (max(first - 1, 0), min(last + 1, size)))
+        return Window(
+            max(self.top - 1, 0),
+            min(self.bottom + 1, size[0]),
+            max(self.left - 1, 0),
+            min(self.right + 1, size[1]),
+        )
 
     def halved(self):
         """The 2 x 2 blocks that hold it."""
-        return self._of(lambda first, last: (first // 2, -(-last // 2)))
+        return Window(self.top // 2, -(-self.bottom // 2), self.left // 2, -(-self.right // 2))
 
     def doubled(self, size):
         """The pixels of its blocks, within the layer."""
-        return self._of(lambda first, last: (2 * first, min(2 * last, size)))
+        return Window(
+            2 * self.top, min(2 * self.bottom, size[0]), 2 * self.left, min(2 * self.right, size[1])
+        )
 
     def joined(self, other):
         """The smallest window that holds both."""
@@ -109,73 +121,93 @@ class Window(namedtuple("Window", "top bottom left right")):
             max(self.right, other.right),
         )
 
-    def _of(self, change):
-        return Window(*change(self.top, self.bottom), *change(self.left, self.right))
+    def of(self, value):
+        """Cut it out of a tensor that holds the layer."""
+        return value[:, self.top : self.bottom, self.left : self.right]
+
+    def within(self, outer):
+        """The same pixels, counted from the corner of another window."""
+        return Window(
+            self.top - outer.top,
+            self.bottom - outer.top,
+            self.left - outer.left,
+            self.right - outer.left,
+        )
 
 
-def tile_window(tile):
+def windows_needed(layers, size, wanted, given):
     """
-    The window to compute for a tile.
-
-    Its inner part, grown to one of the few windows that tiles of an image share: a
-    function is made for each.
-
-    Parameters
-    ----------
-    tile : maxitools.tiling.Tile
-        With a margin of 100 pixels where it does not touch an edge of the image.
-
-    Returns
-    -------
-    Window
-    """
-    edges = []
-    for inner, size in zip(tile.inner, tile.pixels.shape, strict=False):
-        edges += [0 if inner.start < 100 else 100, size if inner.stop > size - 100 else size - 100]
-    return Window(*edges)
-
-
-def logits(layers, pixels, window):
-    """
-    Compute a window of a network's logits, and of each layer only what it needs.
+    What of each layer some windows depend on.
 
     Parameters
     ----------
     layers : list of Layer
         From `read_layers`.
-    pixels : tensor, float32, (N, S, S, 1)
-        Normalised tiles.
-    window : Window
-        Where logits are wanted.
+    size : tuple of int
+        Size (H, W) of the pixels, a tile.
+    wanted : dict
+        Window by index of layer.
+    given : set of int
+        Layers that are known: nothing is needed for them.
 
     Returns
     -------
-    tensor, float32, (N, bottom - top, right - left, C)
-        What the network gives for the whole tile, cut to the window.
+    dict
+        Window by index of layer, for those that are needed.
     """
-    sizes = _sizes(layers, pixels.shape[1])
-    windows = _needed(layers, sizes, window)
-    values, marks = [], {}
+    sizes, needed = sizes_of(layers, size), dict(wanted)
+    for index in reversed(range(len(layers))):
+        if index not in needed or index in given:
+            continue
+        layer, here = layers[index], needed[index]
+        if layer.kind == "Conv2D":
+            asked = [here.grown(sizes[index])]
+        elif layer.kind == "MaxPoolWithArgmax":
+            asked = [here.doubled(sizes[layer.inputs[0]])]
+        elif layer.kind == "Unpool":
+            asked = [here.halved(), here.halved().doubled(sizes[index])]
+        else:
+            asked = [here] * len(layer.inputs)
+        for i, window in zip(layer.inputs, asked, strict=True):
+            needed[i] = window.joined(needed.get(i, window))
+    return needed
+
+
+def evaluate(layers, size, needed, given):
+    """
+    Compute windows of layers.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        From `read_layers`.
+    size : tuple of int
+        Size (H, W) of the pixels, a tile.
+    needed : dict
+        From `windows_needed`.
+    given : dict
+        Tensor (N, rows, columns, channels), just what is needed, by index of layer.
+
+    Returns
+    -------
+    dict
+        The tensors of all layers needed.
+    """
+    sizes, values, marks = sizes_of(layers, size), dict(given), {}
 
     def cut(i, wanted):
-        has = windows[i]
-        top, left = wanted.top - has.top, wanted.left - has.left
-        height, width = wanted.bottom - wanted.top, wanted.right - wanted.left
-        return values[i][:, top : top + height, left : left + width]
+        return wanted.within(needed[i]).of(values[i])
 
-    for layer, size, here in zip(layers, sizes, windows, strict=True):
-        if layer.kind == "Placeholder":
-            value = pixels
-        elif layer.kind == "Conv2D":
-            around = here.grown(size)
+    for index in sorted(needed.keys() - given.keys()):
+        layer, here = layers[index], needed[index]
+        if layer.kind == "Conv2D":
+            around = here.grown(sizes[index])
             # Zeros only where the tile itself ends.
             borders = [
                 (1 - here.top + around.top, 1 - around.bottom + here.bottom),
                 (1 - here.left + around.left, 1 - around.right + here.right),
             ]
-            value = tf.nn.conv2d(
-                cut(layer.inputs[0], around), layer.constant, 1, [(0, 0), *borders, (0, 0)]
-            )
+            value = convolve(cut(layer.inputs[0], around), layer.constant, borders)
         elif layer.kind == "ConcatV2":
             value = tf.concat([cut(i, here) for i in layer.inputs], -1)
         elif layer.kind == "MaxPoolWithArgmax":
@@ -185,52 +217,40 @@ def logits(layers, pixels, window):
             blocks = here.halved()
             key = layer.inputs[1], blocks
             if key not in marks:
-                marks[key] = _mark_maxima(cut(layer.inputs[1], blocks.doubled(size)))
+                marks[key] = _mark_maxima(cut(layer.inputs[1], blocks.doubled(sizes[index])))
             value = _unpool(cut(layer.inputs[0], blocks), marks[key])
-            top, left = here.top - 2 * blocks.top, here.left - 2 * blocks.left
-            value = value[
-                :, top : top + here.bottom - here.top, left : left + here.right - here.left
-            ]
+            value = here.within(blocks.doubled(sizes[index])).of(value)
         else:
-            inputs = [cut(i, here) for i in layer.inputs]
-            constants = () if layer.constant is None else (layer.constant,)
-            value = _ELEMENTWISE[layer.kind](*inputs, *constants)
-        values.append(value)
-    return values[-1]
+            value = elementwise(layer, *(cut(i, here) for i in layer.inputs))
+        values[index] = value
+    return values
 
 
-def _sizes(layers, size):
-    """Side of each layer, for tiles of a side."""
+def sizes_of(layers, size):
+    """Size (H, W) of each layer, for tiles of a size."""
     sizes = []
     for layer in layers:
         if layer.kind == "Placeholder":
             sizes.append(size)
         elif layer.kind == "MaxPoolWithArgmax":
-            sizes.append(-(-sizes[layer.inputs[0]] // 2))
+            sizes.append(tuple(-(-side // 2) for side in sizes[layer.inputs[0]]))
         else:
             sizes.append(sizes[layer.inputs[-1]])
     return sizes
 
 
-def _needed(layers, sizes, window):
-    """The window of each layer that a window of the last one depends on."""
-    needed = [None] * len(layers)
-    needed[-1] = window
-    for index in reversed(range(len(layers))):
-        layer, here = layers[index], needed[index]
-        if layer.kind == "Conv2D":
-            wanted = [here.grown(sizes[index])]
-        elif layer.kind == "MaxPoolWithArgmax":
-            wanted = [here.doubled(sizes[layer.inputs[0]])]
-        elif layer.kind == "Unpool":
-            wanted = [here.halved(), here.halved().doubled(sizes[index])]
-        else:
-            wanted = [here] * len(layer.inputs)
-        for i, asked in zip(layer.inputs, wanted, strict=True):
-            needed[i] = asked if needed[i] is None else needed[i].joined(asked)
-    # The pixels are there as they are.
-    needed[0] = Window(0, sizes[0], 0, sizes[0])
-    return needed
+def convolve(pixels, kernel, borders):
+    """Convolve, with zeros added in front of and behind rows and columns."""
+    # With these two kinds of padding TensorFlow joins bias and rectifier to the convolution.
+    for name, kind in (("VALID", [(0, 0)] * 2), ("SAME", [(1, 1)] * 2)):
+        if borders == kind:
+            return tf.nn.conv2d(pixels, kernel, 1, name)
+    return tf.nn.conv2d(tf.pad(pixels, [(0, 0), *borders, (0, 0)]), kernel, 1, "VALID")
+
+
+def elementwise(layer, *values):
+    constants = () if layer.constant is None else (layer.constant,)
+    return _ELEMENTWISE[layer.kind](*values, *constants)
 
 
 def _mark_maxima(pixels):

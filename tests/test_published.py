@@ -15,7 +15,7 @@ from maxitools import decisions, networks
 from maxitools.classes import NAMES
 from maxitools.networks import import_tensorflow
 from maxitools.normalisation import published_1_0_rows, published_1_2_rows
-from maxitools.tiling import PublishedTiling, tiles
+from maxitools.tiling import PublishedTiling, Span, Tile, tiles
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +97,36 @@ def test_defaults_are_the_published_ones(release, frame):
         clear = np.abs(modified - threshold) > 1e-5
         np.testing.assert_array_equal(masks[i][clear], (modified > threshold)[clear])
     assert sum(recipe.training_priors.values()) > 1
+
+
+def test_blocks_answer_as_their_tiles_do(release, frame):
+    """Also where a tile of the block holds what is not finite."""
+    rows = published_1_2_rows(np.tile(frame, (2, 2)))
+    pixels = rows(0, 800)[:, 100:1100].copy()
+    pixels[10, 990] = np.inf
+    network = networks.loaded(release, "mask")
+    answer = network.masks(("CR", "BG", "TRL"))
+    # Blocks without an edge of the image, with all of them, and with tiles at the end.
+    for rows, columns in (((100, 700), (100, 900)), ((0, 800), (0, 1000)), ((0, 650), (0, 1000))):
+        block = Tile(pixels, Span(0, 800, *rows), Span(0, 1000, *columns))
+        found = answer([block])[0]
+        assert found.shape == (rows[1] - rows[0], columns[1] - columns[0], 3)
+        for top, left in ((0, 0), (200, 400), (400, 600), (0, 600)):
+            spans = [
+                Span(
+                    start,
+                    start + 400,
+                    first if start == 0 else start + 100,
+                    min(last, start + 400 if start + 400 == size else start + 300),
+                )
+                for start, size, (first, last) in ((top, 800, rows), (left, 1000, columns))
+            ]
+            tile = Tile(pixels[top : top + 400, left : left + 400], *spans)
+            place = tuple(
+                slice(span.first - first, span.last - first)
+                for span, (first, _) in zip(spans, (rows, columns), strict=True)
+            )
+            np.testing.assert_allclose(found[place], answer([tile])[0], atol=1e-6)
 
 
 def test_fast_form_serves_classes_in_any_order(release, frame):

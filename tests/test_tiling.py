@@ -8,19 +8,20 @@ from maxitools.tiling import HaloTiling, PublishedTiling, WholeTiling, batches, 
 
 @pytest.mark.parametrize("size", [1, 20, 127, 128, 129, 300, 1000, 2048])
 def test_halo_tiles_answer_each_pixel_once_away_from_their_borders(size):
-    spans, length = HaloTiling(128, 16, 32).spans(size)
+    spans = HaloTiling(128, 16, 32).spans(size)
+    (length,) = {span.stop - span.start for span in spans}
     assert length % 32 == 0 and length <= 128
     answered = np.concatenate([np.arange(span.first, span.last) for span in spans])
     np.testing.assert_array_equal(answered, np.arange(size))
     for span in spans:
         assert span.first == 0 or span.first - span.start >= 16
-        assert span.last == size or span.start + length - span.last >= 16
-        assert span.start >= 0 and span.start + length <= max(size, length)
+        assert span.last == size or span.stop - span.last >= 16
+        assert span.start >= 0 and span.stop <= max(size, length)
 
 
 def test_halo_tiles_are_few():
-    spans, length = HaloTiling(1152, 64, 32).spans(4096)
-    assert (len(spans), length) == (4, 1120)
+    spans = HaloTiling(1152, 64, 32).spans(4096)
+    assert [span.stop - span.start for span in spans] == [1120] * 4
 
 
 @pytest.mark.parametrize("shape", [(400, 400), (401, 2000), (600, 700), (1333, 1501), (800, 1000)])
@@ -43,16 +44,28 @@ def test_published_tiles_win_in_the_published_order(shape):
         expected[top:bottom, left:right] = y, x
     found = np.full((*shape, 2), -1)
     tiling = PublishedTiling()
-    for y in tiling.spans(height)[0]:
-        for x in tiling.spans(width)[0]:
+    for y in tiling.spans(height):
+        for x in tiling.spans(width):
             found[y.first : y.last, x.first : x.last] = y.start, x.start
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("size", [100, 400, 600, 1333, 2048, 4096])
+def test_blocks_join_successive_published_tiles(size):
+    alone, joined = PublishedTiling().spans(size), PublishedTiling(3).spans(size)
+    starts = [y for block in joined for y in range(block.start, block.stop - 399, 200)]
+    assert starts == [span.start for span in alone]
+    assert all(block.stop - block.start <= 800 for block in joined)
+    edges = [block.first for block in joined] + [joined[-1].last]
+    assert {*edges} <= {span.first for span in alone} | {size}
+    assert edges == sorted(edges)
+    assert [block.last for block in joined] == edges[1:]
+
+
 def test_whole_tiles_leave_the_margin_where_it_belongs():
-    assert [s.start for s in WholeTiling(400, centred=True).spans(1000)[0]] == [100, 500]
-    assert [s.start for s in WholeTiling(400, centred=False).spans(1000)[0]] == [200, 600]
-    assert [s.start for s in WholeTiling(400, centred=True).spans(300)[0]] == [0]
+    assert [s.start for s in WholeTiling(400, centred=True).spans(1000)] == [100, 500]
+    assert [s.start for s in WholeTiling(400, centred=False).spans(1000)] == [200, 600]
+    assert [s.start for s in WholeTiling(400, centred=True).spans(300)] == [0]
 
 
 def test_tiles_hold_the_pixels_of_their_place_and_mirror_beyond_the_image():
