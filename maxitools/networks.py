@@ -64,7 +64,7 @@ class Recipe:
     training_priors: dict = None
     default_priors: dict = None
     thresholds: dict = None
-    most_pixels: int = 1 << 21
+    most_pixels: int = 1 << 20
 
 
 def _published_recipe(task, normalisation, values):
@@ -381,15 +381,27 @@ class FrozenNetwork(Network):
         self.description = description
 
     def _load(self):
-        v1 = self.tf.compat.v1
-        graph = v1.GraphDef()
+        graph = self.tf.compat.v1.GraphDef()
         graph.ParseFromString((self.path / self.description["graph"]).read_bytes())
-        whole = v1.wrap_function(partial(v1.import_graph_def, graph, name=""), [])
-        self._logits = whole.prune(self.description["input"], self.description["output"])
+        names = {node.name for node in graph.node}
+        for key in ("input", "output"):
+            if self.description[key].partition(":")[0] not in names:
+                raise NetworkError(f"{self.path}: its graph holds no {self.description[key]}")
+        self._graph = graph
 
     def _function(self, finish):
-        pixels = self.tf.TensorSpec(self._logits.inputs[0].shape, self.tf.float32)
-        return self.tf.function(lambda x: finish(self._logits(x)), input_signature=[pixels])
+        place, result = self.description["input"], self.description["output"]
+        (node,) = (node for node in self._graph.node if f"{node.name}:0" == place)
+        shape = self.tf.TensorShape(node.attr["shape"].shape)
+
+        def function(pixels):
+            (answers,) = self.tf.graph_util.import_graph_def(
+                self._graph, {place: pixels}, [result], name=""
+            )
+            return finish(answers)
+
+        pixels = self.tf.TensorSpec(shape, self.tf.float32)
+        return self.tf.function(function, input_signature=[pixels], autograph=False)
 
     def _masks(self, indices, factors, limits):
         tf = self.tf
