@@ -45,7 +45,7 @@ def trained(tmp_path_factory):
     """A folder of scenes and a network trained on them for a moment."""
     folder = tmp_path_factory.mktemp("training")
     scenes, output = folder / "scenes", folder / "run"
-    simulate.main([str(scenes), "--scenes", "2", "--size", "256", "--workers", "1"])
+    simulate.main([str(scenes), "--scenes", "2", "--size", "384", "--workers", "1"])
     train.main([str(scenes), str(output), "--epochs", "1", "--steps", "1"])
     return scenes, output
 
@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
 def test_scenes_that_are_there_are_not_made_again(trained):
     scenes, _ = trained
     before = [path.stat().st_mtime_ns for path in sorted(scenes.iterdir())]
-    simulate.main([str(scenes), "--scenes", "2", "--size", "256", "--workers", "1"])
+    simulate.main([str(scenes), "--scenes", "2", "--size", "384", "--workers", "1"])
     assert [path.stat().st_mtime_ns for path in sorted(scenes.iterdir())] == before
 
 

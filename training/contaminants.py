@@ -251,7 +251,7 @@ def afterglow(rng, earlier, well):
         Relative to the highest level that is possible (1).
     """
     threshold = well * rng.uniform(0.2, 1.0)
-    trapped = np.clip(earlier / threshold, 0, 1) ** rng.uniform(1.5, 6)
+    trapped = np.clip(earlier / threshold, 0, 1) ** log_uniform(rng, 0.5, 6)
     trapped *= 1 + rng.uniform(0, 0.3) * np.log10(np.maximum(earlier / threshold, 1))
     if rng.uniform() < 0.6:
         trapped = ndimage.gaussian_filter(trapped, rng.uniform(0.3, 1.2))

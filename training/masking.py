@@ -9,8 +9,8 @@ from training.architectures import mask_network
 from training.dataset import SceneFolder
 
 MESH = 128
-CROP = 256
-BATCH = 4
+CROP = 384
+BATCH = 2
 # Weight of a positive pixel in the loss: the rarer the class, the more.
 WEIGHTS = {
     "CR": 10, "HCL": 8, "DCL": 5, "HP": 20, "DP": 20, "P": 8, "TRL": 3, "FR": 1, "NEB": 1,

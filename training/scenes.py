@@ -118,10 +118,11 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     labels = Labels(shape)
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
-    sharp = log_uniform(rng, 1.15, 1.8) if rng.uniform() < 0.12 else None
+    sharp = log_uniform(rng, 1.15, 2.2) if rng.uniform() < 0.22 else None
     psf = psf or random_psf(rng, fwhm=sharp)
     clean = rng.uniform() < 0.08
-    busy = 0.0 if clean else busy
+    # What looks alike has to be seen together: trails over nebulae and fringes, say.
+    busy = 0.0 if clean else busy * rng.choice([1.0, 1.7])
 
     def share(name, probability):
         return rng.uniform() < busy * probability if contents is None else name in contents
@@ -241,7 +242,7 @@ def _diffuse(rng, shape, detector, share, labels):
     if rng.uniform() < 0.3:
         centre = rng.uniform(-1, 1, 2)
         fall = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
-        light -= rng.choice([0.08, 0.08, 0.3]) * rng.uniform() * detector.sky * fall
+        light -= rng.choice([0.08, 0.08, 0.3, 0.6]) * rng.uniform() * detector.sky * fall
     light = np.maximum(light, -0.9 * detector.sky)
     nebulous, fringed = share("NEB", 0.2), share("FR", 0.2)
     if nebulous:
@@ -249,8 +250,14 @@ def _diffuse(rng, shape, detector, share, labels):
         labels.light("NEB", nebula, noise, 1, 0.1)
         light += nebula
     if fringed:
-        light += noise * log_uniform(rng, 0.5, 40) * add.fringes(rng, shape)
-        labels.mark("FR", np.s_[:])
+        amplitude = log_uniform(rng, 0.55, 4 if rng.uniform() < 0.5 else 40)
+        if rng.uniform() < 0.25:
+            # They die out where the detector is thick, or the filter lets no lines through.
+            edge = rng.uniform(1, 6) * (add.random_field(rng, shape, -4) + rng.uniform(-0.5, 1))
+            amplitude = amplitude / (1 + np.exp(-edge))
+        light += noise * amplitude * add.fringes(rng, shape)
+        amplitude = np.broadcast_to(amplitude, shape)
+        labels.mark("FR", amplitude > 0.5, amplitude > 0.05)
     return light, nebulous or fringed
 
 
@@ -259,14 +266,15 @@ def _trails(rng, shape, detector, psf, share, labels):
     light = np.zeros(shape, np.float32)
     if share("TRL", 0.5):
         for _ in range(rng.choice([1, 1, 1, 2, 3, 5])):
-            light += noise * log_uniform(rng, 0.8, 150) * add.trail(rng, shape, psf.fwhm)
+            ridge = log_uniform(rng, 0.8, 4 if rng.uniform() < 0.35 else 150)
+            light += noise * ridge * add.trail(rng, shape, psf.fwhm)
         labels.light("TRL", light, noise, 0.8, 0.08)
     return light
 
 
 def _persistence(rng, shape, detector, psf, stars, share, labels):
     noise = detector.noise
-    if not share("P", 0.6 if detector.infrared else 0.2):
+    if not share("P", 0.6 if detector.infrared else 0.3):
         return np.float32(0)
     x, y, flux = stars
     if rng.uniform() < 0.5:
@@ -280,6 +288,8 @@ def _persistence(rng, shape, detector, psf, stars, share, labels):
     spots = render_stars(shape, x[chosen], y[chosen], brightness, psf, range(min(len(chosen), 12)))
     if rng.uniform() < 0.15:
         spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
+    if rng.uniform() < 0.2:
+        spots, _ = add.saturate(rng, spots, detector.well)
     glow = noise * log_uniform(rng, 1.5, 60) * add.afterglow(rng, spots, detector.well)
     labels.light("P", glow, noise, 1, 0.1)
     return glow
