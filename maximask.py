@@ -7,15 +7,14 @@ As a command, `maximask IMAGE` writes masks beside each image. As a module, `mas
 """
 
 import argparse
-import os
 import sys
 import time
-import warnings
 from collections import Counter, namedtuple
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from maxitools import options
 from maxitools.classes import BY_NAME, NAMES, ClassFileError, chosen_values
 from maxitools.inputs import InputError, list_inputs, shipped_folder
 
@@ -101,25 +100,11 @@ def _boolean(text):
     raise argparse.ArgumentTypeError(f"expected yes or no, found '{text}'")
 
 
-def _positive(text):
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found '{text}'")
-    return value
-
-
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="maximask", description="Find the contaminated pixels of astronomical images."
-    )
-    parser.add_argument(
-        "im_path",
-        help="FITS file, one HDU of it as file.fits[n], directory, or a list of these (x.list)",
-    )
-    parser.add_argument(
-        "--net_path",
-        metavar="NET_PATH",
-        help="directory of the network; the shipped one by default",
+        prog="maximask",
+        description="Find the contaminated pixels of astronomical images.",
+        parents=[options.shared()],
     )
     parser.add_argument(
         "--prior_modif",
@@ -143,22 +128,9 @@ def _parser():
         help="one map, classes joined by powers of two (default: False)",
     )
     parser.add_argument(
-        "--batch_size",
-        type=_positive,
-        default=8,
-        metavar="N",
-        help="tiles per network call (default: 8)",
-    )
-    parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="CPU threads (default: one per core)"
-    )
-    parser.add_argument(
         "--out_dir",
         metavar="DIR",
         help="folder for the masks, made if missing (default: beside each image)",
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="say what is done and how long it takes"
     )
     return parser
 
@@ -195,13 +167,7 @@ def main(argv=None):
         parser.exit(2, f"maximask: {error}\n")
     except OSError as error:
         parser.exit(2, f"maximask: {arguments.out_dir}: cannot be made ({error.strerror})\n")
-    if arguments.threads:
-        for library in ("OMP", "OPENBLAS", "MKL"):
-            os.environ.setdefault(f"{library}_NUM_THREADS", str(arguments.threads))
-
-    if not sys.warnoptions:
-        # Of headers that break a rule, and of damage that is reported as an error.
-        warnings.filterwarnings("ignore", module="astropy")
+    options.prepare(arguments.threads)
 
     from maxitools import networks
 
@@ -334,8 +300,10 @@ def _write(file, event, network, task, answer, batch_size):
                     codes = [BY_NAME[name].code for name in task.classes]
                     file.write_rows(event.index, first, single_mask(strip, codes))
                 else:
-                    for place, rows in enumerate(strip):
-                        file.write_rows((place, *event.index), first, rows)
+                    for place in range(len(strip)):
+                        file.write_rows((place, *event.index), first, strip[place])
+                # From here on the writer's alone.
+                del strip
     return shape[0] * shape[1]
 
 

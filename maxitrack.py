@@ -7,14 +7,13 @@ As a command, `maxitrack IMAGE` appends a probability to `maxitrack.out`. As a m
 """
 
 import argparse
-import os
 import sys
 import time
-import warnings
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from maxitools import options
 from maxitools.inputs import InputError, list_inputs, shipped_folder
 
 # Imports that take time wait until the arguments are known to be good.
@@ -70,26 +69,11 @@ def _prior(text):
     return value
 
 
-def _positive(text):
-    value = int(text) if text.isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found '{text}'")
-    return value
-
-
 def _parser():
     parser = argparse.ArgumentParser(
         prog="maxitrack",
         description="Find exposures that were taken while the telescope lost track of its target.",
-    )
-    parser.add_argument(
-        "im_path",
-        help="FITS file, one HDU of it as file.fits[n], directory, or a list of these (x.list)",
-    )
-    parser.add_argument(
-        "--net_path",
-        metavar="NET_PATH",
-        help="directory of the network; the shipped one by default",
+        parents=[options.shared()],
     )
     parser.add_argument(
         "--prior_value",
@@ -104,19 +88,6 @@ def _parser():
         default=-1,
         metavar="N",
         help="number of image HDUs to use, drawn at random; -1 for all (default: -1)",
-    )
-    parser.add_argument(
-        "--batch_size",
-        type=_positive,
-        default=8,
-        metavar="N",
-        help="tiles per network call (default: 8)",
-    )
-    parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="CPU threads (default: one per core)"
-    )
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="say what is done and how long it takes"
     )
     return parser
 
@@ -144,13 +115,7 @@ def main(argv=None):
         inputs = list_inputs(arguments.im_path)
     except InputError as error:
         parser.exit(2, f"maxitrack: {error}\n")
-    if arguments.threads:
-        for library in ("OMP", "OPENBLAS", "MKL"):
-            os.environ.setdefault(f"{library}_NUM_THREADS", str(arguments.threads))
-
-    if not sys.warnoptions:
-        # Of headers that break a rule, and of damage that is reported as an error.
-        warnings.filterwarnings("ignore", module="astropy")
+    options.prepare(arguments.threads)
 
     from maxitools import networks
 

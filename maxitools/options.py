@@ -1,0 +1,73 @@
+"""What the arguments of both commands share; it is imported before anything that takes time."""
+
+import argparse
+import os
+import sys
+import warnings
+
+
+def positive(text):
+    """
+    A whole number above 0.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        When the text is none.
+    """
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found '{text}'")
+    return value
+
+
+def shared():
+    """
+    The arguments that both commands have.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        To be a parent of a command's own.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "im_path",
+        help="FITS file, one HDU of it as file.fits[n], directory, or a list of these (x.list)",
+    )
+    parser.add_argument(
+        "--net_path",
+        metavar="NET_PATH",
+        help="directory of the network; the shipped one by default",
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="tiles per network call (default: 8)",
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="CPU threads (default: one per core)"
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="say what is done and how long it takes"
+    )
+    return parser
+
+
+def prepare(threads):
+    """
+    Set up what libraries read when they are imported.
+
+    Parameters
+    ----------
+    threads : int or None
+        CPU threads; all cores when None.
+    """
+    if threads:
+        for library in ("OMP", "OPENBLAS", "MKL"):
+            os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
+    if not sys.warnoptions:
+        # Of headers that break a rule, and of damage that is reported as an error.
+        warnings.filterwarnings("ignore", module="astropy")
