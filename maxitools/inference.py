@@ -50,6 +50,8 @@ def mask_strips(rows_of, shape, recipe, answer, batch_size=8, done=None):
             strip[:, :, columns.first : columns.last] = np.moveaxis(planes, -1, 0)
             if columns.last == shape[1]:
                 yield rows.first, strip
+                # Let go before the next one is made.
+                strip = None
         if done:
             done(len(batch))
 

@@ -360,6 +360,8 @@ class Network:
 
 
 def _pixels(tiles):
+    if len(tiles) == 1:
+        return tiles[0].pixels[np.newaxis]
     return np.stack([tile.pixels for tile in tiles])
 
 

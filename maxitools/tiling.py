@@ -152,8 +152,10 @@ def tiles(rows_of, shape, tiling):
         missing = [(0, y.stop - y.start - rows.shape[0]), (0, max(x_spans[-1].stop - width, 0))]
         if np.any(missing):
             rows = np.pad(rows, [*missing, (0, 0)], mode="symmetric")
+        # Copies, so that these rows are let go before the next ones are made.
         for x in x_spans:
-            yield Tile(rows[:, x.start : x.stop], y, x)
+            yield Tile(rows[:, x.start : x.stop].copy(), y, x)
+        del rows
 
 
 def n_tiles(shape, tiling):
