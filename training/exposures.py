@@ -1,10 +1,11 @@
 """Exposures with and without tracking errors.
 
 An exposure is affected when the image moved on the detector by an amount that shows: a drift of
-0.6 FWHM is the least.  Elongation that the optics make is none.
+half a FWHM is the least.  Elongation that the optics make is none.
 """
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from scipy import ndimage
@@ -16,6 +17,12 @@ from training.fields import star_catalogue
 from training.motions import AFFECTED, MOTIONS, STEPS, UNAFFECTED, elongation, motion, random_motion
 from training.optics import OVERSAMPLING, PsfField, dwell, random_aberrations, random_psf
 from training.scenes import draw_scene, random_detector
+
+# How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
+# but those that do are what a network takes for tracking errors: it has to see many.
+DISTORTED = 0.3, 0.12
+# Stars that a real frame needs to show whether it moved.
+ENOUGH = 4
 
 
 def rotated(rng, psf, shape):
@@ -30,7 +37,7 @@ def rotated(rng, psf, shape):
     places = grid(shape, 3)
     reach = np.hypot(*(places - guide).T)
     # At the median distance from the guide star, the arc is that long.
-    turn = psf.fwhm * log_uniform(rng, 0.6, 8) / np.median(reach)
+    turn = psf.fwhm * log_uniform(rng, 0.5, 8) / np.median(reach)
     angle = turn * (
         np.linspace(-0.5, 0.5, STEPS) + rng.uniform(0, 0.1) * np.sin(np.linspace(0, 9, STEPS))
     )
@@ -52,20 +59,29 @@ def grid(shape, count):
     return places[np.argsort(np.hypot(*(places - centre).T), kind="stable")]
 
 
-def sharp_psf(rng, shape):
-    """Draw optics without tracking error: a third elongate or distort images nonetheless.
+def sharp_psf(rng, shape, distorted):
+    """Draw optics without tracking error.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W) of the image.
+    distorted : float
+        How often aberrations elongate or distort the images.
 
     Returns
     -------
     Psf
     """
     fwhm = float(np.clip(rng.lognormal(np.log(3.2), 0.55), 1.3, 10))
+    ellipticity = float(min(rng.exponential(0.025), 0.12))
     aberrations = random_aberrations(rng)
-    # Strong aberrations make much the same images as a drift: few telescopes have them.
-    if rng.uniform() < 0.3:
-        aberrations["share"] = min(aberrations["share"], 0.3)
-    if aberrations["share"] <= 0.3 or rng.uniform() < 0.5:
-        return random_psf(rng, fwhm, aberrations=aberrations)
+    distortion = rng.uniform() < distorted
+    while (aberrations["share"] > 0.3) != distortion:
+        aberrations = random_aberrations(rng)
+    if not distortion or rng.uniform() < 0.6:
+        return random_psf(rng, fwhm, aberrations=aberrations, ellipticity=ellipticity)
     # The same telescope, off its axis: aberrations grow with the distance and point to it.
     seed = rng.integers(2**32)
     centre = rng.uniform(-1, 2, 2) * shape[::-1]
@@ -107,7 +123,9 @@ def draw_exposure(rng, shape, sources):
         return real_exposure(rng, shape, sources, affected)
     # Stars are drawn at every third of a pixel: exposures differ in which, so that there are no
     # gaps, and a star between two pixels is nothing unheard of.
-    psf = sharp_psf(rng, shape).moved(*rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING)
+    psf = sharp_psf(rng, shape, DISTORTED[affected]).moved(
+        *rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING
+    )
     kind, amount = "none", 0.0
     if not affected and rng.uniform() < 0.3:
         x, y = motion(rng, "shake", psf.fwhm * rng.uniform(0.05, 0.3))
@@ -154,7 +172,10 @@ def real_exposure(rng, shape, sources, affected):
     image, affected, kind, amount
         As `draw_exposure`.
     """
-    frame = sources.backgrounds[rng.integers(len(sources.backgrounds))]
+    frames = sources.backgrounds
+    if affected:
+        frames = [frame for frame in frames if stars_of(frame)[1] >= ENOUGH] or frames
+    frame = frames[rng.integers(len(frames))]
     wider = rng.uniform(2, 3)
     shape = [min(int(wider * n), have) for n, have in zip(shape, frame.level.shape, strict=True)]
     y, x = (
@@ -162,7 +183,7 @@ def real_exposure(rng, shape, sources, affected):
     )
     cut = np.s_[y : y + shape[0], x : x + shape[1]]
     residual, level, suspect = frame.residual[cut], frame.level[cut], frame.suspect[cut]
-    kind, amount, fwhm = "none", 0.0, frame_fwhm(frame.residual)
+    kind, amount, fwhm = "none", 0.0, stars_of(frame)[0]
     if affected:
         kind, x, y = random_motion(rng, fwhm)
         amount, kernel = elongation(x, y) / fwhm, dwell(x, y)
@@ -188,19 +209,27 @@ def real_exposure(rng, shape, sources, affected):
     return np.ascontiguousarray(image, np.float32), affected, kind, amount
 
 
-def frame_fwhm(residual):
-    """FWHM of the stars of a frame in pixels, from the areas above half of their maxima.
+@cache
+def stars_of(frame):
+    """FWHM and number of the stars of a frame, from the areas above half of their maxima.
 
     Parameters
     ----------
-    residual : ndarray, (H, W)
-        Pixels above the sky, in units of its noise.
+    frame : training.sources.Background
+
+    Returns
+    -------
+    fwhm : float
+        In pixels.
+    count : int
     """
-    objects, _ = ndimage.label(residual > 6)
+    objects, _ = ndimage.label(frame.residual > 6)
     areas = []
     for number, part in enumerate(ndimage.find_objects(objects), start=1):
-        pixels = residual[part] * (objects[part] == number)
-        if 20 < pixels.max() < 2000 and (pixels > 0).sum() > 5:
+        pixels = frame.residual[part] * (objects[part] == number)
+        suspect = frame.suspect[part][pixels > 0].mean() > 0.3
+        if 20 < pixels.max() < 2000 and (pixels > 0).sum() > 5 and not suspect:
             areas.append(np.count_nonzero(pixels > pixels.max() / 2))
     # Galaxies and blends are wider than stars, cosmic rays narrower.
-    return float(np.clip(2 * np.sqrt(np.percentile(areas or [7], 40) / np.pi), 1.3, 10))
+    fwhm = 2 * np.sqrt(np.percentile(areas or [7], 40) / np.pi)
+    return float(np.clip(fwhm, 1.3, 10)), len(areas)

@@ -6,20 +6,20 @@ from scipy import ndimage
 from training.contaminants import log_uniform
 
 # Elongation of the motion (see `elongation`) in FWHM: less than the first is no tracking error,
-# more than the second is one, and between them nobody can say.  A drift of 0.6 FWHM has 0.173.
-UNAFFECTED, AFFECTED = 0.05, 0.17
+# more than the second is one, and between them nobody can say.  A drift of 0.5 FWHM has 0.144.
+UNAFFECTED, AFFECTED = 0.05, 0.144
 STEPS = 3000
 
 # How often each is drawn.
 MOTIONS = {
-    "drift": 0.26,
-    "jumps": 0.24,
-    "oscillation": 0.1,
-    "walk": 0.14,
-    "shake": 0.06,
-    "lost": 0.06,
-    "rotation": 0.06,
-    "trail": 0.08,
+    "drift": 0.2,
+    "jumps": 0.22,
+    "oscillation": 0.13,
+    "walk": 0.16,
+    "shake": 0.05,
+    "lost": 0.05,
+    "rotation": 0.04,
+    "trail": 0.15,
 }
 
 
@@ -76,7 +76,7 @@ def motion(rng, kind, extent):
     scale = extent / max(np.ptp(along), 1e-9)
     if kind in ("drift", "trail", "jumps"):
         bend = bend * np.ptp(along)
-    angle = rng.choice([rng.uniform(0, 2 * np.pi), rng.integers(4) * np.pi / 2], p=[0.8, 0.2])
+    angle = rng.choice([rng.uniform(0, 2 * np.pi), rng.integers(4) * np.pi / 2], p=[0.7, 0.3])
     along, bend = (scale * (part - part.mean()) for part in (along, bend))
     return along * np.cos(angle) - bend * np.sin(angle), along * np.sin(angle) + bend * np.cos(
         angle
@@ -113,8 +113,8 @@ def random_motion(rng, fwhm):
     shares = np.array([MOTIONS[kind] for kind in kinds])
     while True:
         kind = str(rng.choice(kinds, p=shares / shares.sum()))
-        # Few are long: those are easy.
-        extent = log_uniform(rng, 20, 200) if kind == "trail" else fwhm * log_uniform(rng, 0.6, 10)
+        # Long trails look unlike all else: their stars fill no stamp any more.
+        extent = log_uniform(rng, 15, 150) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
         x, y = motion(rng, kind, extent)
         if rng.uniform() < 0.15 and kind != "trail":
             x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))
