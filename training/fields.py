@@ -180,7 +180,7 @@ def galaxies(rng, shape, psf, noise, density=None, big=None):
     if density is None:
         density = 10 ** rng.uniform(0.5, 3)
     if big is None:
-        big = rng.choice([0, 1, 2, 4], p=[0.8, 0.12, 0.05, 0.03])
+        big = rng.choice([0, 1, 3, 8], p=[0.6, 0.16, 0.14, 0.1])
     image = np.zeros(shape, np.float32)
     for i in range(rng.poisson(density * image.size / 1e6) + big):
         if i < big:
@@ -193,7 +193,7 @@ def galaxies(rng, shape, psf, noise, density=None, big=None):
         row, column = (int(rng.integers(0, side)) for side in shape)
         bulge = rng.beta(0.5, 1)
         # A disc seen at a random inclination, never thinner than a tenth of its diameter.
-        flat = max(rng.uniform(0, 1), rng.uniform(0.08, 0.25))
+        flat = max(rng.uniform(0, 1) ** 1.5, rng.uniform(0.08, 0.25))
         parts = [(1 - bulge, radius, flat, rng.uniform(0.7, 1.3))]
         parts.append((bulge, radius * rng.uniform(0.1, 0.6), flat**0.3, rng.uniform(2, 5)))
         if i < big:
