@@ -9,9 +9,13 @@ frame, and prints a table in Markdown. Per frame: the share of pixels whose thre
 masks agree, in the worst class; the largest difference of raw probabilities where both
 are numbers, the share of them beyond 1e-3, and how many are a number in one of the two
 only; the probability of a tracking error in both.
+
+With `--again VARIABLE=VALUE` the published commands are compared with themselves: the second
+run has this in its environment, as ONEDNN_MAX_CPU_ISA=AVX2, which is that of an older processor.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -49,13 +53,7 @@ def first_image(path, crop):
     return image, camera
 
 
-def run(command, frames, *arguments):
-    """Run a command on a folder of frames, which is then its working directory."""
-    command = [*map(str, command), *arguments, "."]
-    subprocess.run(command, check=True, cwd=frames, stdout=subprocess.DEVNULL)
-
-
-def run_all(maximask, maxitrack, frames, answers, suffix):
+def run_all(maximask, maxitrack, frames, answers, suffix, **variables):
     """
     Run both commands, and move what they write.
 
@@ -69,13 +67,25 @@ def run_all(maximask, maxitrack, frames, answers, suffix):
         Folder to make: `masks`, `raw` and `maxitrack.out` end in it.
     suffix : str
         Of the names of the masks that `maximask` writes.
+    **variables : str
+        Added to the environment.
     """
+
+    def run(command, *arguments):
+        subprocess.run(
+            [*map(str, command), *arguments, "."],
+            check=True,
+            cwd=frames,
+            env=os.environ | variables,
+            stdout=subprocess.DEVNULL,
+        )
+
     for name, arguments in (("masks", ()), ("raw", RAW)):
         (answers / name).mkdir(parents=True)
-        run(maximask, frames, *arguments)
+        run(maximask, *arguments)
         for path in frames.glob("*" + suffix):
             path.rename(answers / name / (path.name.removesuffix(suffix) + ".fits"))
-    run(maxitrack, frames)
+    run(maxitrack)
     (frames / "maxitrack.out").rename(answers / "maxitrack.out")
 
 
@@ -116,7 +126,7 @@ def compare(theirs, ours, name):
     ]
 
 
-def table(paths, environment, crop, folder):
+def table(paths, environment, crop, folder, again):
     """
     Print the table.
 
@@ -130,6 +140,8 @@ def table(paths, environment, crop, folder):
         Side of the central part to use.
     folder : Path
         Where frames and answers go; published answers that are there already are used.
+    again : list of str
+        Name and value of a variable, to compare the published commands with themselves.
     """
     environment = published_environment(environment)
     frames, theirs, ours = folder / "frames", folder / "published", folder / "ours"
@@ -140,15 +152,18 @@ def table(paths, environment, crop, folder):
         name = Path(path).name.partition(".fits")[0] + ".fits"
         cameras[name] = camera
         fits.PrimaryHDU(image).writeto(frames / name, overwrite=True)
+    published = [[environment / "bin" / name] for name in COMMANDS]
     # The file that is written last: without it a run was cut short.
     if not (theirs / "maxitrack.out").exists():
         shutil.rmtree(theirs, ignore_errors=True)
-        commands = ([environment / "bin" / name] for name in COMMANDS)
-        run_all(*commands, frames, theirs, ".mask.fits")
+        run_all(*published, frames, theirs, ".mask.fits")
     shutil.rmtree(ours, ignore_errors=True)
-    networks = ("--net_path", network_folder(environment))
-    commands = ((sys.executable, ROOT / f"{name}.py", *networks) for name in COMMANDS)
-    run_all(*commands, frames, ours, ".masks.fits")
+    if again:
+        run_all(*published, frames, ours, ".mask.fits", **dict([again]))
+    else:
+        networks = ("--net_path", network_folder(environment))
+        commands = ((sys.executable, ROOT / f"{name}.py", *networks) for name in COMMANDS)
+        run_all(*commands, frames, ours, ".masks.fits")
     print("| " + " | ".join(COLUMNS) + " |")
     print("|" + " --- |" * len(COLUMNS))
     for name, camera in cameras.items():
@@ -171,7 +186,13 @@ if __name__ == "__main__":
     parser.add_argument(
         "--keep", type=Path, help="folder to keep the answers in, and to take published ones from"
     )
+    parser.add_argument(
+        "--again",
+        type=lambda text: text.split("=", 1),
+        metavar="VARIABLE=VALUE",
+        help="compare the published commands with themselves in this environment",
+    )
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = chosen.keep or Path(scratch)
-        table(chosen.frames, chosen.environment, chosen.crop, folder.resolve())
+        table(chosen.frames, chosen.environment, chosen.crop, folder.resolve(), chosen.again)
