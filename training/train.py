@@ -70,7 +70,10 @@ def main(arguments=None):
             keras.callbacks.BackupAndRestore(options.output / "state", delete_checkpoint=False),
         ],
     )
-    model.save_weights(options.output / "final.weights.h5")
+    # A twin that was never compiled, as the state of the optimiser would triple the file.
+    twin, _ = task.build(dataset)
+    twin.set_weights(model.get_weights())
+    twin.save_weights(options.output / "final.weights.h5")
 
 
 if __name__ == "__main__":
