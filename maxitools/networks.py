@@ -407,18 +407,24 @@ class FrozenNetwork(Network):
 
     def _masks(self, indices, factors, limits):
         tf = self.tf
-        factors = factors.astype(np.float32)
+        block = self.description.get("block", 1)
+        # The channels hold the classes of each pixel of a block.
+        pixels = range(block**2)
+        indices = [len(self.recipe.classes) * pixel + i for pixel in pixels for i in indices]
+        factors = np.tile(factors, len(pixels)).astype(np.float32)
         if limits is not None:
-            limits = _logit(limits).astype(np.float32)
+            limits = np.tile(_logit(limits), len(pixels)).astype(np.float32)
 
         def finish(logits):
             logits = self._select(logits, indices)
             if limits is None:
-                return modify(tf.sigmoid(logits), factors)
-            # Row by row: an operation on so few classes at a time would take twice as long.
-            row = tf.tile(limits, tf.shape(logits)[2:3])
-            above = tf.reshape(logits, (-1, tf.size(row))) > row
-            return tf.reshape(tf.cast(above, tf.uint8), tf.shape(logits))
+                answers = modify(tf.sigmoid(logits), factors)
+            else:
+                # Row by row: an operation on so few classes at a time would take twice as long.
+                row = tf.tile(limits, tf.shape(logits)[2:3])
+                above = tf.reshape(logits, (-1, tf.size(row))) > row
+                answers = tf.reshape(tf.cast(above, tf.uint8), tf.shape(logits))
+            return answers if block == 1 else tf.nn.depth_to_space(answers, block)
 
         function = self._function(finish)
         return lambda tiles: _inner(tiles, function(_pixels(tiles)).numpy())

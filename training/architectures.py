@@ -37,7 +37,7 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
     -------
     keras.Model
         (N, H, W, 2) pixels, as from `maxitools.normalisation.two_scale`, to
-        (N, H, W, n_classes) logits.
+        (N, H / 2, W / 2, 4 n_classes) logits: those of the four pixels of a block, row by row.
     """
 
     def convolve(x, width, name, size=3, stride=1):
@@ -86,30 +86,33 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
         x = convolve(x, widths[level], f"up{level}_b")
         if level:
             votes = layers.UpSampling2D(2, name=f"up{level}_votes", dtype=dtype)(votes)
+            # What coarse scales tell, like a nebula, has no corners.
+            votes = layers.AveragePooling2D(
+                3, 1, padding="same", name=f"up{level}_smooth", dtype=dtype
+            )(votes)
             votes = layers.Add(name=f"up{level}_sum", dtype=dtype)(
                 [votes, vote(x, n_classes, f"up{level}")]
             )
-    x = layers.Concatenate(name="last", dtype=dtype)([x, first])
-    x = vote(x, 4 * n_classes, "pixel")
-    # The four pixels of a block hear the same votes from above.
     votes = layers.UpSampling2D(2, name="up0_votes", dtype=dtype)(votes)
-    votes = layers.Concatenate(name="votes", dtype=dtype)([votes] * 4)
-    x = layers.Add(name="sum", dtype=dtype)([x, votes])
-    logits = layers.Lambda(depth_to_space, name="logits", dtype=dtype)(x)
+    x = layers.Concatenate(name="last", dtype=dtype)([x, first, votes])
+    logits = layers.Conv2D(
+        4 * n_classes, 1, kernel_initializer=_handed_on, name="pixel_vote", dtype=dtype
+    )(x)
     return keras.Model(pixels, logits, name="mask")
+
+
+def _handed_on(shape, dtype=None):
+    """Kernel by which the last channels, votes, reach each pixel of a block, and no others do."""
+    inputs, outputs = shape[-2:]
+    votes = np.tile(np.eye(outputs // 4), 4)
+    kernel = np.concatenate([np.zeros((inputs - len(votes), outputs)), votes])
+    return ops.reshape(ops.cast(kernel, dtype), shape)
 
 
 def arcsinh(x):
     """Inverse hyperbolic sine: five times as fast as TensorFlow's own, which no vectors serve."""
     size = ops.abs(x)
     return ops.sign(x) * ops.log(size + ops.sqrt(size * size + 1))
-
-
-def depth_to_space(x):
-    """Channels of blocks back to 2x2 pixels: (N, h, w, 4 C) to (N, 2 h, 2 w, C)."""
-    import tensorflow as tf
-
-    return tf.nn.depth_to_space(x, 2)
 
 
 # Side of a stamp: odd, so that it can be turned about its middle pixel.

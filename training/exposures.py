@@ -20,7 +20,9 @@ from training.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
 # but those that do are what a network takes for tracking errors: it has to see many.
-DISTORTED = 0.3, 0.12
+DISTORTED = 0.18, 0.1
+# How often a sharp exposure holds hardly a star.
+EMPTY = 0.06
 # Stars that a real frame needs to show whether it moved.
 ENOUGH = 4
 
@@ -119,7 +121,7 @@ def draw_exposure(rng, shape, sources):
         `elongation` of the motion in FWHM.
     """
     affected = rng.uniform() < 0.5
-    if sources.backgrounds and rng.uniform() < 0.2:
+    if sources.backgrounds and rng.uniform() < 0.25:
         return real_exposure(rng, shape, sources, affected)
     # Stars are drawn at every third of a pixel: exposures differ in which, so that there are no
     # gaps, and a star between two pixels is nothing unheard of.
@@ -145,10 +147,13 @@ def draw_exposure(rng, shape, sources):
             amount = elongation(x, y) / psf.fwhm
             psf = psf.moved(x, y)
     detector = random_detector(rng)
+    density = log_uniform(rng, 60, min(20000, 3e5 / psf.fwhm**2))
+    if not affected and rng.uniform() < EMPTY:
+        density = log_uniform(rng, 0.1, 60)
     stars = star_catalogue(
         rng,
         shape,
-        density=log_uniform(rng, 60, min(20000, 3e5 / psf.fwhm**2)),
+        density=density,
         # From a signal to noise of about 3 on.
         faintest=detector.noise * psf.fwhm * log_uniform(rng, 4, 30),
         brightest=detector.well * log_uniform(rng, 3, 1000),
@@ -185,7 +190,7 @@ def real_exposure(rng, shape, sources, affected):
     residual, level, suspect = frame.residual[cut], frame.level[cut], frame.suspect[cut]
     kind, amount, fwhm = "none", 0.0, stars_of(frame)[0]
     if affected:
-        kind, x, y = random_motion(rng, fwhm)
+        kind, x, y = random_motion(rng, fwhm, trail=0.35)
         amount, kernel = elongation(x, y) / fwhm, dwell(x, y)
     else:
         # Half of the sharp frames take the same way with a round image, so that its traces tell

@@ -56,7 +56,14 @@ class Dataset(SceneFolder):
             for part, out in zip(scene, (pixels, labels), strict=True):
                 crop = np.rot90(part[y : y + CROP, x : x + CROP], turns)
                 out[k] = crop[::-1] if flip else crop
-        return pixels, labels
+        return pixels, in_blocks(labels)
+
+
+def in_blocks(labels):
+    """Labels (N, H, W, 2) as the network answers: (N, H / 2, W / 2, 4, 2), of blocks of 2x2."""
+    n, height, width, parts = labels.shape
+    labels = labels.reshape(n, height // 2, 2, width // 2, 2, parts).swapaxes(2, 3)
+    return labels.reshape(n, height // 2, width // 2, 4, parts)
 
 
 def effective_priors(shares):
@@ -97,8 +104,8 @@ def weighted_cross_entropy(weights, scales):
     Returns
     -------
     callable
-        `loss(labels, logits)`: int32 (N, H, W, 2) bit masks of the positive and unsure classes,
-        float (N, H, W, n_classes).
+        `loss(labels, logits)`: int32 (..., 2) bit masks of the positive and unsure classes, as
+        many float logits as there are labels and classes.
     """
     places = np.arange(len(weights), dtype=np.int32)
 
@@ -107,7 +114,7 @@ def weighted_cross_entropy(weights, scales):
         bits = ops.cast(bits, "float32")
         positive, unsure = bits[..., 0, :], bits[..., 1, :]
         weight = (1 - unsure) * (1 + positive * (weights - 1)) / scales
-        logits = ops.cast(logits, "float32")
+        logits = ops.reshape(ops.cast(logits, "float32"), ops.shape(positive))
         # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
         return ops.mean(weight * (ops.softplus(logits) - positive * logits), axis=-1)
 
@@ -163,6 +170,7 @@ def describe(dataset):
         "graph": "graph.pb",
         "input": "pixels:0",
         "output": "logits:0",
+        "block": 2,
         "classes": NAMES,
         "normalisation": "two_scale",
         "mesh": MESH,

@@ -100,8 +100,16 @@ def elongation(x, y):
     return float(np.sqrt(large - small))
 
 
-def random_motion(rng, fwhm):
+def random_motion(rng, fwhm, trail=MOTIONS["trail"]):
     """Draw a motion that shows, of any kind but rotation of the field.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    fwhm : float
+        In pixels.
+    trail : float
+        How often it is a star trail; the others keep their shares in what is left.
 
     Returns
     -------
@@ -109,10 +117,12 @@ def random_motion(rng, fwhm):
     x, y : ndarray, shape (n,)
         Offsets in pixels.
     """
-    kinds = [kind for kind in MOTIONS if kind != "rotation"]
+    kinds = [kind for kind in MOTIONS if kind not in ("rotation", "trail")]
     shares = np.array([MOTIONS[kind] for kind in kinds])
     while True:
         kind = str(rng.choice(kinds, p=shares / shares.sum()))
+        if rng.uniform() < trail:
+            kind = "trail"
         # Long trails look unlike all else: their stars fill no stamp any more.
         extent = log_uniform(rng, 15, 150) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
         x, y = motion(rng, kind, extent)

@@ -118,7 +118,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     labels = Labels(shape)
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
-    sharp = log_uniform(rng, 1.15, 2.2) if rng.uniform() < 0.22 else None
+    sharp = log_uniform(rng, 1.15, 2.2) if rng.uniform() < 0.28 else None
     psf = psf or random_psf(rng, fwhm=sharp)
     clean = rng.uniform() < 0.08
     # What looks alike has to be seen together: trails over nebulae and fringes, say.
