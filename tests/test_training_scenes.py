@@ -109,3 +109,11 @@ def test_a_random_field_has_the_slope_asked_for():
     slope = np.polyfit(np.log(k), np.log(power.mean(axis=0)[4:64]), 1)[0]
     # A cut through a field of index -3 has index -2.
     assert slope == pytest.approx(-2.0, abs=0.35)
+
+
+def test_a_cluster_at_an_edge_is_cut_there():
+    rng = np.random.default_rng(0)
+    for _ in range(3000):
+        dead = contaminants.clusters(rng, (20, 60), 1)
+        columns = np.flatnonzero(dead.any(axis=0))
+        assert columns.size == 0 or np.ptp(columns) < 28
