@@ -150,7 +150,7 @@ def star_stamps(pixels, limit):
     along = framed[:, :-2, 1:-1] + framed[:, 2:, 1:-1]
     smooth = ops.average_pool(ops.minimum(across, along) / 2, 3, 1, padding="same")
     # A slope towards a brighter cell has no maximum of its own.
-    peak = ops.where(smooth >= ops.max_pool(smooth, 9, 1, padding="same"), smooth, 0.0)
+    peak = ops.where(smooth >= highest_around(smooth), smooth, 0.0)
     rows, columns = height // CELL, width // CELL
     cells = ops.reshape(peak, (n, rows, CELL, columns, CELL))
     cells = ops.reshape(ops.transpose(cells, (0, 1, 3, 2, 4)), (n, rows * columns, CELL * CELL))
@@ -179,6 +179,19 @@ def star_stamps(pixels, limit):
     ]
     held = ops.cast(height_of_peak > FAINTEST, "float32")
     return stamps * held[..., None, None, None], ops.stack(places, axis=-1)
+
+
+def highest_around(image):
+    """Maximum of the 9x9 pixels around each of (N, H, W, 1): a tenth of the time of pooling."""
+    for _ in range(2):
+        padded = ops.pad(image, ((0, 0), (4, 4), (0, 0), (0, 0)), constant_values=-np.inf)
+        # Of 2, 4, 8 successive pixels, and of one more.
+        highest = padded
+        for step in (1, 2, 4):
+            highest = ops.maximum(highest[:, :-step], highest[:, step:])
+        highest = ops.maximum(highest[:, :-1], padded[:, 8:])
+        image = ops.transpose(highest, (0, 2, 1, 3))
+    return image
 
 
 # Lower peaks are mostly noise, of which the smoothed one has about a fifth of that of a pixel.
