@@ -72,3 +72,13 @@ def test_training_goes_on_where_it_stopped(trained):
     train.main([str(scenes), str(output), "--epochs", "2", "--steps", "1"])
     log = (output / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["epoch", "0", "1"]
+
+
+@pytest.mark.parametrize(("size", "complaint"), [(None, "no scenes"), (320, "too small")])
+def test_scenes_that_cannot_be_used_are_told_in_a_line(tmp_path, capsys, size, complaint):
+    if size:
+        simulate.main([str(tmp_path), "--scenes", "1", "--size", str(size), "--workers", "1"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        train.main([str(tmp_path), str(tmp_path / "run")])
+    assert complaint in capsys.readouterr().err

@@ -18,6 +18,11 @@ class SceneFolder(keras.utils.PyDataset):
     steps : int
         Batches per epoch.
     seed : int
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no scenes, or some that the task cannot use.
     """
 
     def __init__(self, folder, steps, seed):
@@ -34,6 +39,8 @@ class SceneFolder(keras.utils.PyDataset):
             with np.load(path) as scene:
                 self.scenes[path.name] = self.keep(scene)
         self.names = sorted(self.scenes)
+        if not self.names:
+            raise ValueError(f"{self.folder}: no scenes (*.npz) here; training.simulate makes them")
 
     def keep(self, scene):
         """What to hold in memory of a scene, an open ``npz`` file."""

@@ -34,6 +34,11 @@ class Dataset(SceneFolder):
     def keep(self, scene):
         """Normalised pixels and labels of a scene, whose classes are counted."""
         positive, unsure = scene["positive"], scene["unsure"]
+        if min(positive.shape) < CROP:
+            raise ValueError(
+                f"scenes of {positive.shape[1]}x{positive.shape[0]} pixels are too small: crops of "
+                f"{CROP}x{CROP} are taken from them; see --size of training.simulate"
+            )
         for i in range(len(NAMES)):
             bit = np.uint16(1 << i)
             self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()

@@ -46,7 +46,10 @@ def main(arguments=None):
     keras.utils.set_random_seed(options.seed)
     keras.mixed_precision.set_global_policy(options.precision)
     task = TASKS[options.task]
-    dataset = task.Dataset(options.scenes, options.steps, options.seed)
+    try:
+        dataset = task.Dataset(options.scenes, options.steps, options.seed)
+    except ValueError as error:
+        parser.error(str(error))
     model, loss = task.build(dataset)
     if options.start:
         model.load_weights(options.start)
