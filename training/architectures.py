@@ -17,7 +17,8 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
     came up from below: single pixels need it. Skips are sums, half the work of concatenations.
 
     Every scale votes: the logits are the sum of those of all scales. Without that, the fine
-    scales learn first, and silence the coarse ones, which only disturb them at that time.
+    scales learn first, and silence the coarse ones, which only disturb them at that time. The last
+    convolution hands the votes on to the pixels, and may weigh them otherwise.
     Nothing is normalised on the way: the brightness of scenes differs by so much that the
     statistics of a batch are those of its brightest scene, and hide the structure of all others.
 
@@ -59,10 +60,10 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
         )(y)
         return layers.Add(name=f"{name}_more", dtype=dtype)([x, y])
 
-    def vote(x, votes, name):
-        return layers.Conv2D(
-            votes, 1, kernel_initializer="zeros", name=f"{name}_vote", dtype=dtype
-        )(x)
+    def vote(x, votes, name, kernel="zeros"):
+        return layers.Conv2D(votes, 1, kernel_initializer=kernel, name=f"{name}_vote", dtype=dtype)(
+            x
+        )
 
     pixels = layers.Input((None, None, 2), name="pixels")
     x = layers.Lambda(arcsinh, name="arcsinh", dtype="float32")(pixels)
@@ -95,9 +96,7 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
             )
     votes = layers.UpSampling2D(2, name="up0_votes", dtype=dtype)(votes)
     x = layers.Concatenate(name="last", dtype=dtype)([x, first, votes])
-    logits = layers.Conv2D(
-        4 * n_classes, 1, kernel_initializer=_handed_on, name="pixel_vote", dtype=dtype
-    )(x)
+    logits = vote(x, 4 * n_classes, "pixel", _handed_on)
     return keras.Model(pixels, logits, name="mask")
 
 

@@ -223,7 +223,8 @@ def clusters(rng, shape, count):
             -1 : 1 : size * 1j, -1 : 1 : max(2, size * rng.uniform(0.5, 2)) * 1j
         ]
         ragged = rows**2 + columns**2 + rng.normal(0, 0.25, (rows.size, columns.size)) < 1
-        part = dead[max(y, 0) : max(y + size, 0), max(x, 0) : max(x + columns.size, 0)]
+        # A narrow one may lie outside altogether.
+        part = dead[max(y, 0) : y + size, max(x, 0) : max(x + columns.size, 0)]
         part |= ragged[max(-y, 0) :, max(-x, 0) :][: part.shape[0], : part.shape[1]]
     return dead
 

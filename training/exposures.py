@@ -23,6 +23,8 @@ from training.scenes import draw_scene, random_detector
 DISTORTED = 0.18, 0.1
 # How often a sharp exposure holds hardly a star.
 EMPTY = 0.06
+# How often a real frame that moves has star trails.
+TRAILS = 0.35
 # Stars that a real frame needs to show whether it moved.
 ENOUGH = 4
 
@@ -190,7 +192,7 @@ def real_exposure(rng, shape, sources, affected):
     residual, level, suspect = frame.residual[cut], frame.level[cut], frame.suspect[cut]
     kind, amount, fwhm = "none", 0.0, stars_of(frame)[0]
     if affected:
-        kind, x, y = random_motion(rng, fwhm, trail=0.35)
+        kind, x, y = random_motion(rng, fwhm, trail=TRAILS)
         amount, kernel = elongation(x, y) / fwhm, dwell(x, y)
     else:
         # Half of the sharp frames take the same way with a round image, so that its traces tell
