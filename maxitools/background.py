@@ -42,8 +42,8 @@ def clipped_statistics(pixels, n_sigma=3.0, max_iterations=10):
         n = last - first
         left = deviations[first:last]
         median = 0.5 * (left[(n - 1) // 2] + left[n // 2])
-        mean = left.mean()
-        std = np.sqrt(max(np.square(left).mean() - mean * mean, 0.0))
+        mean = left.sum() / n
+        std = np.sqrt(max(np.einsum("i,i", left, left) / n - mean * mean, 0.0))
         unclipped_std = std if unclipped_std is None else unclipped_std
         # Rounded as the values are: a limit that falls on one keeps it.
         centre, reach = float(single(offset + median)), n_sigma * float(single(std))
@@ -98,9 +98,10 @@ def mesh_grid(image, mesh):
     for i, y in enumerate(y_starts):
         for j, x in enumerate(x_starts):
             pixels = image[y : y + height, x : x + width]
-            blank[i, j] = 2 * np.count_nonzero(pixels) < pixels.size
+            statistics = clipped_statistics(pixels)
+            # Counting takes its time, and when most pixels are zero so is their median.
+            blank[i, j] = statistics.median == 0 and 2 * np.count_nonzero(pixels) < pixels.size
             if not blank[i, j]:
-                statistics = clipped_statistics(pixels)
                 grid[:, i, j] = statistics.median, statistics.std
     if blank.any() and not blank.all():
         nearest = ndimage.distance_transform_edt(blank, return_distances=False, return_indices=True)
@@ -113,8 +114,8 @@ class LinearMap:
     """
     Bilinear map of a grid over an image, constant beyond the outer centres.
 
-    Evaluated a few rows at a time: on a regular grid the map is a product of three
-    matrices.
+    Evaluated a few rows at a time. No linear algebra: libraries of it start threads, which
+    then spin while others could use the cores.
 
     Parameters
     ----------
@@ -127,17 +128,23 @@ class LinearMap:
     """
 
     def __init__(self, grid, centres, shape):
-        weights = []
-        for positions, size in zip(centres, shape, strict=True):
-            inside = np.clip(np.arange(size), positions[0], positions[-1])
-            hats = [np.interp(inside, positions, hat) for hat in np.eye(len(positions))]
-            weights.append(np.stack(hats, -1).astype(np.float32))
-        self._rows = weights[0]
-        self._columns = grid.astype(np.float32) @ weights[1].T
+        grid = grid.astype(np.float32)
+        inside = np.clip(np.arange(shape[0]), centres[0][0], centres[0][-1])
+        place = np.interp(inside, centres[0], np.arange(len(grid)))
+        self._before = np.floor(place).astype(int)
+        self._share = (place - self._before).astype(np.float32)[:, np.newaxis]
+        x = np.arange(shape[1])
+        self._lines = np.stack([np.interp(x, centres[1], line) for line in grid]).astype(np.float32)
+        # From each line of meshes to the next; none after the last.
+        self._steps = np.diff(self._lines, axis=0, append=self._lines[-1:])
 
     def __call__(self, first, last):
         """Rows [first, last) of the map, float32, (last - first, W)."""
-        return self._rows[first:last] @ self._columns
+        before = self._before[first:last]
+        rows = self._steps[before]
+        rows *= self._share[first:last]
+        rows += self._lines[before]
+        return rows
 
 
 def interpolate_grid(grid, centres, shape):

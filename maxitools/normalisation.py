@@ -63,7 +63,7 @@ def two_scale_rows(image, mesh=128):
 
     def rows(first, last):
         pixels = np.empty((last - first, image.shape[1], 2), np.float32)
-        # Strips that stay in the cache, and too small for the linear algebra to start threads.
+        # Strips that stay in the cache.
         for start in range(first, last, 16):
             stop = min(start + 16, last)
             local_sky = level_map(start, stop)
