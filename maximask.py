@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter, namedtuple
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 from maxitools import options
@@ -80,8 +79,8 @@ def _planes(image, network, priors, thresholds, batch_size):
     if image.any():
         answer = network.masks(classes, priors, thresholds)
         rows_of = network.recipe.normalise(image)
-        strips = mask_strips(rows_of, image.shape, network.recipe, answer, batch_size)
-        for first, strip in strips:
+        images = [(None, rows_of, image.shape)]
+        for _, first, strip in mask_strips(images, network.recipe, answer, batch_size):
             planes[:, first : first + strip.shape[1]] = strip
     return planes
 
@@ -200,11 +199,12 @@ def _task(recipe, chosen, arguments):
     return Task(classes, priors, thresholds, arguments.single_mask)
 
 
-# An image of an HDU, its rows normalised by `rows_of`, or None if it is all zeros.
-Plane = namedtuple("Plane", "hdu index rows_of")
+# An image of an HDU, its rows normalised by `rows_of`, or None if it is all zeros; and how long
+# each step took.
+Plane = namedtuple("Plane", "hdu index rows_of seconds")
 
 
-def _read(inputs, recipe, seconds):
+def _read(inputs, recipe):
     """What comes out of each file, in order, to the last or to an error."""
     from maxitools.frames import ImageHDU, read_hdus
 
@@ -218,47 +218,57 @@ def _read(inputs, recipe, seconds):
                 for index, image in hdu.planes():
                     read = time.perf_counter()
                     rows_of = recipe.normalise(image) if image.any() else None
-                    end = time.perf_counter()
-                    seconds["read"] += read - start
-                    seconds["normalise"] += end - read
-                    yield source, Plane(hdu, index, rows_of)
+                    seconds = {"read": read - start, "normalise": time.perf_counter() - read}
+                    yield source, Plane(hdu, index, rows_of, seconds)
                     del image, rows_of
                     start = time.perf_counter()
         except InputError as error:
             yield source, error
 
 
+def _images(events, failed):
+    """For `mask_strips`: all that was read, but for what is left of files that failed."""
+    for source, event in events:
+        if source not in failed:
+            plane = isinstance(event, Plane)
+            rows_of, shape = (event.rows_of, event.hdu.shape[-2:]) if plane else (None, None)
+            yield (source, event), rows_of, shape
+
+
 def _run(inputs, network, task, arguments):
     """Process the inputs; the exit status."""
     from tqdm import tqdm
 
+    from maxitools.inference import mask_strips
     from maxitools.outputs import MaskFile, OutputError
     from maxitools.pipeline import ahead
 
     answer = network.masks(task.classes, task.priors, task.thresholds)
-    seconds, status, taken = Counter(), 0, {}
-    events = ahead(_read(inputs, network.recipe, seconds))
+    failed, taken = set(), {}
+    images = _images(ahead(_read(inputs, network.recipe)), failed)
+    parts = mask_strips(images, network.recipe, answer, arguments.batch_size)
+    start = time.perf_counter()
     with tqdm(total=len(inputs), unit="file", disable=None) as bar:
-        for source, group in groupby(events, key=itemgetter(0)):
-            start, pixels = time.perf_counter(), 0
+        for source, group in groupby(parts, key=lambda part: part[0][0]):
             try:
                 path = source.masks_path(arguments.out_dir)
                 other = taken.setdefault(path.resolve(), source)
                 if other is not source:
                     raise OutputError(f"its masks would replace those of {other.given}")
+                seconds = Counter()
                 with MaskFile(path) as file:
-                    for _, event in group:
-                        pixels += _write(file, event, network, task, answer, arguments.batch_size)
+                    pixels = _write(file, group, network, task, seconds)
             except (InputError, OutputError) as error:
-                status = 1
+                failed.add(source)
                 tqdm.write(f"maximask: {source.given}: {error}", file=sys.stderr)
             else:
+                # The network goes from file to file without a break: the time from one to the next.
+                seconds.update(write=file.seconds, all=time.perf_counter() - start)
                 if arguments.verbose:
-                    seconds.update(write=file.seconds, all=time.perf_counter() - start)
                     tqdm.write(f"{source.given}: {_rates(pixels, seconds)}", file=sys.stderr)
-            seconds.clear()
+            start = time.perf_counter()
             bar.update()
-    return status
+    return 1 if failed else 0
 
 
 def _rates(pixels, seconds):
@@ -266,45 +276,41 @@ def _rates(pixels, seconds):
     return f"{pixels / 1e6:.2f} MPix ({'; '.join(steps)})"
 
 
-def _write(file, event, network, task, answer, batch_size):
+def _write(file, parts, network, task, seconds):
     """Write what came of an input, masks where it is an image; the number of its pixels."""
     from tqdm import tqdm
 
     from maxitools.decisions import single_mask
     from maxitools.frames import CopiedHDU
-    from maxitools.inference import mask_strips
-    from maxitools.tiling import n_tiles
 
-    if isinstance(event, InputError):
-        raise event
-    if isinstance(event, CopiedHDU):
-        file.append(event.data)
-        return 0
-    hdu, shape = event.hdu, event.hdu.shape[-2:]
-    if not any(event.index):
-        file.append_image(_header(file, hdu, network, task))
-    if event.rows_of is not None:
-        bar = tqdm(
-            total=n_tiles(shape, network.recipe.tiling),
-            desc=f"HDU {hdu.index}",
-            unit="tile",
-            leave=False,
-            disable=None,
-        )
-        with bar:
-            strips = mask_strips(
-                event.rows_of, shape, network.recipe, answer, batch_size, bar.update
-            )
-            for first, strip in strips:
-                if task.single:
-                    codes = [BY_NAME[name].code for name in task.classes]
-                    file.write_rows(event.index, first, single_mask(strip, codes))
-                else:
-                    for place in range(len(strip)):
-                        file.write_rows((place, *event.index), first, strip[place])
-                # From here on the writer's alone.
-                del strip
-    return shape[0] * shape[1]
+    codes = [BY_NAME[name].code for name in task.classes]
+    pixels = 0
+    with tqdm(unit="row", leave=False, disable=None) as bar:
+        for (_, event), first, strip in parts:
+            if isinstance(event, InputError):
+                raise event
+            if isinstance(event, CopiedHDU):
+                file.append(event.data)
+                continue
+            hdu, index, _, spent = event
+            if not first:
+                if not any(index):
+                    file.append_image(_header(file, hdu, network, task))
+                pixels += hdu.shape[-2] * hdu.shape[-1]
+                seconds.update(spent)
+                bar.set_description(f"HDU {hdu.index}")
+                bar.reset(hdu.shape[-2])
+            if strip is None:
+                continue
+            if task.single:
+                file.write_rows(index, first, single_mask(strip, codes))
+            else:
+                for place in range(len(strip)):
+                    file.write_rows((place, *index), first, strip[place])
+            bar.update(strip.shape[1])
+            # From here on the writer's alone.
+            del strip
+    return pixels
 
 
 def _header(file, hdu, network, task):

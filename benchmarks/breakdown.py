@@ -70,16 +70,15 @@ def steps(network, side):
         seconds["measure sky and noise"], rows_of = cost(lambda: recipe.normalise(image))
         seconds["normalise"], pixels = cost(lambda: rows_of(0, side))
         answer = network.masks(recipe.classes, recipe.default_priors, recipe.thresholds)
-        whole, strips = cost(
-            lambda: list(mask_strips(lambda first, last: pixels[first:last], shape, recipe, answer))
-        )
+        images = [(None, lambda first, last: pixels[first:last], shape)]
+        whole, strips = cost(lambda: list(mask_strips(images, recipe, answer)))
         seconds["network, thresholds, planes"] = whole
 
         def write():
             planes = len(recipe.classes), side, side
             with MaskFile(Path(folder, "masks.fits")) as file:
                 file.append_image(mask_header(header, planes, "uint8", True, []))
-                for first, strip in strips:
+                for _, first, strip in strips:
                     for plane, rows in enumerate(strip):
                         file.write_rows((plane,), first, rows)
 

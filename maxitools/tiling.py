@@ -158,11 +158,6 @@ def tiles(rows_of, shape, tiling):
         del rows
 
 
-def n_tiles(shape, tiling):
-    """Number of tiles of an image of the given shape (H, W)."""
-    return len(tiling.spans(shape[0])) * len(tiling.spans(shape[1]))
-
-
 def batches(iterable, size):
     """Lists of up to `size` successive items."""
     iterator = iter(iterable)
