@@ -118,7 +118,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     labels = Labels(shape)
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
-    sharp = log_uniform(rng, 1.15, 2.2) if rng.uniform() < 0.28 else None
+    sharp = log_uniform(rng, 1.3, 2.4) if rng.uniform() < 0.3 else None
     psf = psf or random_psf(rng, fwhm=sharp)
     clean = rng.uniform() < 0.08
     # What looks alike has to be seen together: trails over nebulae and fringes, say.
@@ -244,7 +244,7 @@ def _diffuse(rng, shape, detector, share, labels):
         fall = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
         light -= rng.choice([0.08, 0.08, 0.3, 0.6]) * rng.uniform() * detector.sky * fall
     light = np.maximum(light, -0.9 * detector.sky)
-    nebulous, fringed = share("NEB", 0.2), share("FR", 0.2)
+    nebulous, fringed = share("NEB", 0.24), share("FR", 0.2)
     if nebulous:
         nebula = noise * log_uniform(rng, 2, 300) * add.nebula(rng, shape)
         labels.light("NEB", nebula, noise, 1, 0.1)
@@ -266,7 +266,7 @@ def _trails(rng, shape, detector, psf, share, labels):
     light = np.zeros(shape, np.float32)
     if share("TRL", 0.5):
         for _ in range(rng.choice([1, 1, 1, 2, 3, 5])):
-            ridge = log_uniform(rng, 0.8, 4 if rng.uniform() < 0.35 else 150)
+            ridge = log_uniform(rng, 0.8, 4 if rng.uniform() < 0.45 else 150)
             light += noise * ridge * add.trail(rng, shape, psf.fwhm)
         labels.light("TRL", light, noise, 0.8, 0.08)
     return light
