@@ -31,6 +31,17 @@ def test_the_masks_of_the_test_image_are_those_in_the_repository(masks):
             assert agreement.min() > 0.999
 
 
+def test_a_class_has_the_same_mask_alone_and_among_all(masks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = [NAMES.index("TRL"), NAMES.index("BBG")]
+    Path("classes.flags").write_text(
+        "".join(f"{n} {int(i in chosen)}\n" for i, n in enumerate(NAMES))
+    )
+    assert maximask.main([f"{IMAGE}[1]", "--out_dir", "few"]) == 0
+    (path,) = Path("few").iterdir()
+    np.testing.assert_array_equal(fits.getdata(path), masks[1].data[chosen])
+
+
 def test_every_class_is_found_somewhere_in_the_test_image(masks):
     found = sum(np.any(hdu.data, axis=(1, 2)).astype(int) for hdu in masks[1:])
     assert {name for name, count in zip(NAMES, found, strict=True) if count} == set(NAMES)

@@ -34,6 +34,7 @@ def test_defocus_makes_a_donut():
 
 @pytest.mark.parametrize(("vanes", "spikes"), [(3, 6), (4, 4), (6, 6)])
 def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
+    repeats = []
     for seed in range(20):
         psf = random_psf(np.random.default_rng(seed), 3.0, vanes, ROUND, ellipticity=0)
         angle = np.arange(0, 2 * np.pi, 0.01)
@@ -41,11 +42,11 @@ def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
         row = np.round(middle + radius * np.sin(angle)).astype(int)
         column = np.round(middle + radius * np.cos(angle)).astype(int)
         ring = psf.wide[row, column] / np.median(psf.wide[row, column]) - 1
-        power = np.abs(np.fft.rfft(ring))
-        if ring.max() > 3:  # strong, regular spikes repeat `spikes` times around the star
-            assert power[1:16].argmax() + 1 in (spikes, 2 * spikes)
-            return
-    pytest.fail("no point-spread function with strong spikes among twenty")
+        if ring.max() > 3:
+            repeats.append(np.abs(np.fft.rfft(ring))[1:16].argmax() + 1)
+    # Strong spikes repeat around the star, but for those of the few irregular spiders.
+    assert len(repeats) > 2
+    assert np.isin(repeats, (spikes, 2 * spikes)).mean() > 0.6
 
 
 def test_stars_keep_their_flux_and_place():

@@ -5,6 +5,30 @@ import numpy as np
 from tqdm import tqdm
 
 
+def scene_paths(folder):
+    """
+    The scenes in a folder and in those below it.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+        In order.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    paths = sorted(folder.rglob("*.npz"))
+    if not paths:
+        raise ValueError(f"{folder}: no scenes (*.npz) here; training.simulate makes them")
+    return paths
+
+
 class SceneFolder(keras.utils.PyDataset):
     """
     Batches from the scenes of a folder; a task says what it keeps of one, and what a batch is.
@@ -34,13 +58,14 @@ class SceneFolder(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         """Read the scenes that are new."""
-        new = [p for p in sorted(self.folder.glob("*.npz")) if p.name not in self.scenes]
+        new = [path for path in scene_paths(self.folder) if path not in self.scenes]
         for path in tqdm(new, unit="scene", desc="reading", disable=None, leave=False):
             with np.load(path) as scene:
-                self.scenes[path.name] = self.keep(scene)
-        self.names = sorted(self.scenes)
-        if not self.names:
-            raise ValueError(f"{self.folder}: no scenes (*.npz) here; training.simulate makes them")
+                try:
+                    self.scenes[path] = self.keep(scene)
+                except ValueError as error:
+                    raise ValueError(f"{path}: {error}") from None
+        self.paths = sorted(self.scenes)
 
     def keep(self, scene):
         """What to hold in memory of a scene, an open ``npz`` file."""

@@ -15,6 +15,7 @@ import maxitrack
 from maxitools import decisions, networks
 from maxitools.classes import NAMES
 from training import metrics
+from training.dataset import scene_paths
 
 # Smoothed light of objects has no sharp meaning where the sky itself carries structure.
 BBG_SPOILERS = ("FR", "NEB")
@@ -383,9 +384,10 @@ def main(arguments=None):
         parser.error("--choose_thresholds is for --task mask")
     if options.calibrate and options.task == "mask":
         parser.error("--calibrate is for --task track")
-    paths = sorted(options.data.rglob("*.npz"))
-    if not paths:
-        parser.error(f"{options.data}: no scenes (*.npz) here; training.simulate makes them")
+    try:
+        paths = scene_paths(options.data)
+    except ValueError as error:
+        parser.error(str(error))
 
     try:
         if options.task == "mask":

@@ -36,8 +36,8 @@ class Dataset(SceneFolder):
         positive, unsure = scene["positive"], scene["unsure"]
         if min(positive.shape) < CROP:
             raise ValueError(
-                f"scenes of {positive.shape[1]}x{positive.shape[0]} pixels are too small: crops of "
-                f"{CROP}x{CROP} are taken from them; see --size of training.simulate"
+                f"{positive.shape[1]}x{positive.shape[0]} pixels are too small: crops of "
+                f"{CROP}x{CROP} are taken from scenes; see --size of training.simulate"
             )
         for i in range(len(NAMES)):
             bit = np.uint16(1 << i)
@@ -55,7 +55,7 @@ class Dataset(SceneFolder):
         pixels = np.empty((BATCH, CROP, CROP, 2), np.float32)
         labels = np.empty((BATCH, CROP, CROP, 2), np.int32)
         for k in range(BATCH):
-            scene = self.scenes[self.names[self.rng.integers(len(self.names))]]
+            scene = self.scenes[self.paths[self.rng.integers(len(self.paths))]]
             y, x = (self.rng.integers(side - CROP + 1) for side in scene[0].shape[:2])
             turns, flip = self.rng.integers(4), self.rng.integers(2)
             for part, out in zip(scene, (pixels, labels), strict=True):

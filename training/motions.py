@@ -119,10 +119,9 @@ def random_motion(rng, fwhm, trail=MOTIONS["trail"]):
     """
     kinds = [kind for kind in MOTIONS if kind not in ("rotation", "trail")]
     shares = np.array([MOTIONS[kind] for kind in kinds])
+    shares = [*(1 - trail) * shares / shares.sum(), trail]
     while True:
-        kind = str(rng.choice(kinds, p=shares / shares.sum()))
-        if rng.uniform() < trail:
-            kind = "trail"
+        kind = str(rng.choice([*kinds, "trail"], p=shares))
         # Long trails look unlike all else: their stars fill no stamp any more.
         extent = log_uniform(rng, 15, 150) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
         x, y = motion(rng, kind, extent)

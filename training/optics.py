@@ -183,7 +183,8 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     airy = max(1.15, fwhm * (rng.uniform(0.08, 0.15) if share > 0.5 else rng.uniform(0.12, 0.45)))
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
     seeing = _Seeing(rng, ellipticity)
-    band = rng.uniform(0.05, 0.25)
+    # Narrow bands leave spikes in dashes.
+    band = rng.choice([0.0, rng.uniform(0.05, 0.25)], p=[0.3, 0.7])
 
     side = fft.next_fast_len(max(96, int(11 * fwhm * OVERSAMPLING)))
     for _ in range(5):
@@ -390,8 +391,8 @@ class _Seeing:
 
 
 def _wide(rng, pupil, seeing, width, fwhm, band):
-    """Spikes, wings and halo on native pixels, odd shape up to 601, sum 1."""
-    half = int(np.clip(75 * fwhm, 120, 300))
+    """Spikes, wings and halo on native pixels, odd shape up to 901, sum 1."""
+    half = int(np.clip(140 * fwhm, 200, 450))
     side = fft.next_fast_len(2 * half + int(4 * fwhm))
     frequency = _frequencies(side, 1)
     transfer = fft.rfft2(pupil.image(side, 1, np.linspace(-band, band, 3) / 2))

@@ -34,12 +34,12 @@ class Dataset(SceneFolder):
 
     def __getitem__(self, index):
         tiles, count = SHAPES[index % len(SHAPES)]
-        chosen = self.rng.integers(len(self.names), size=BATCH // count)
+        chosen = self.rng.integers(len(self.paths), size=BATCH // count)
         stamps = np.zeros((len(chosen), count, STAMP, STAMP, 2), np.float32)
         places = np.zeros((len(chosen), count, 2), np.float32)
         affected = np.zeros(len(chosen), np.float32)
         for i, scene in enumerate(chosen):
-            those, at, affected[i] = self.scenes[self.names[scene]]
+            those, at, affected[i] = self.scenes[self.paths[scene]]
             # Empty stamps stay where there are too few.
             order = self.rng.permutation(max(len(those), count))[:count]
             order, into = order[order < len(those)], np.flatnonzero(order < len(those))
