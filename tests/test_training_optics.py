@@ -42,10 +42,10 @@ def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
         row = np.round(middle + radius * np.sin(angle)).astype(int)
         column = np.round(middle + radius * np.cos(angle)).astype(int)
         ring = psf.wide[row, column] / np.median(psf.wide[row, column]) - 1
-        if ring.max() > 3:
+        if ring.max() > 1:
             repeats.append(np.abs(np.fft.rfft(ring))[1:16].argmax() + 1)
     # Strong spikes repeat around the star, but for those of the few irregular spiders.
-    assert len(repeats) > 2
+    assert len(repeats) > 5
     assert np.isin(repeats, (spikes, 2 * spikes)).mean() > 0.6
 
 
