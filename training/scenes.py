@@ -286,7 +286,7 @@ def _persistence(rng, shape, detector, psf, stars, share, labels):
     peak = detector.well / psf.native.max()
     brightness = peak * log_uniform(rng, 0.5, 300, len(chosen))
     spots = render_stars(shape, x[chosen], y[chosen], brightness, psf, range(min(len(chosen), 12)))
-    if rng.uniform() < 0.06:
+    if rng.uniform() < 0.03:
         spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
     if rng.uniform() < 0.2:
         spots, _ = add.saturate(rng, spots, detector.well)
