@@ -7,6 +7,7 @@ As a command, `maximask IMAGE` writes masks beside each image. As a module, `mas
 """
 
 import argparse
+import gc
 import sys
 import time
 from collections import Counter, namedtuple
@@ -175,6 +176,8 @@ def main(argv=None):
         network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
         task = _task(network.recipe, chosen, arguments)
         network.load(arguments.threads)
+        # What is loaded stays: there is no garbage to look for in it.
+        gc.freeze()
     except networks.NetworkError as error:
         parser.exit(2, f"maximask: {error}\n")
     if arguments.verbose:

@@ -7,6 +7,7 @@ As a command, `maxitrack IMAGE` appends a probability to `maxitrack.out`. As a m
 """
 
 import argparse
+import gc
 import sys
 import time
 from itertools import groupby
@@ -123,6 +124,8 @@ def main(argv=None):
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "track")
         network.load(arguments.threads)
+        # What is loaded stays: there is no garbage to look for in it.
+        gc.freeze()
     except networks.NetworkError as error:
         parser.exit(2, f"maxitrack: {error}\n")
     if arguments.verbose:

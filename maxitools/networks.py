@@ -1,5 +1,6 @@
 """A directory -> a network that knows its normalisation, tiling, priors and thresholds."""
 
+import gc
 import json
 import os
 import sys
@@ -196,6 +197,18 @@ def _silent_stderr():
         os.dup2(saved, 2)
         os.close(nowhere)
         os.close(saved)
+
+
+@contextmanager
+def _uncollected():
+    """Keep Python from looking for garbage again and again among half a million new objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager
