@@ -20,7 +20,7 @@ from training.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
 # but those that do are what a network takes for tracking errors: it has to see many.
-DISTORTED = 0.24, 0.12
+DISTORTED = 0.18, 0.1
 # How often a sharp exposure holds hardly a star.
 EMPTY = 0.06
 # How often a real frame that moves has star trails.
