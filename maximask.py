@@ -208,34 +208,34 @@ Plane = namedtuple("Plane", "hdu index rows_of seconds")
 
 
 def _read(inputs, recipe):
-    """What comes out of each file, in order, to the last or to an error."""
+    """The number of each file and what comes out of it, in order, to the last or to an error."""
     from maxitools.frames import ImageHDU, read_hdus
 
-    for source in inputs:
+    for number, source in enumerate(inputs):
         try:
             for hdu in read_hdus(source):
                 if not isinstance(hdu, ImageHDU):
-                    yield source, hdu
+                    yield number, hdu
                     continue
                 start = time.perf_counter()
                 for index, image in hdu.planes():
                     read = time.perf_counter()
                     rows_of = recipe.normalise(image) if image.any() else None
                     seconds = {"read": read - start, "normalise": time.perf_counter() - read}
-                    yield source, Plane(hdu, index, rows_of, seconds)
+                    yield number, Plane(hdu, index, rows_of, seconds)
                     del image, rows_of
                     start = time.perf_counter()
         except InputError as error:
-            yield source, error
+            yield number, error
 
 
 def _images(events, failed):
     """For `mask_strips`: all that was read, but for what is left of files that failed."""
-    for source, event in events:
-        if source not in failed:
+    for number, event in events:
+        if number not in failed:
             plane = isinstance(event, Plane)
             rows_of, shape = (event.rows_of, event.hdu.shape[-2:]) if plane else (None, None)
-            yield (source, event), rows_of, shape
+            yield (number, event), rows_of, shape
 
 
 def _run(inputs, network, task, arguments):
@@ -252,17 +252,18 @@ def _run(inputs, network, task, arguments):
     parts = mask_strips(images, network.recipe, answer, arguments.batch_size)
     start = time.perf_counter()
     with tqdm(total=len(inputs), unit="file", disable=None) as bar:
-        for source, group in groupby(parts, key=lambda part: part[0][0]):
+        for number, group in groupby(parts, key=lambda part: part[0][0]):
+            source = inputs[number]
             try:
                 path = source.masks_path(arguments.out_dir)
                 other = taken.setdefault(path.resolve(), source)
-                if other is not source:
+                if other.path.resolve() != source.path.resolve():
                     raise OutputError(f"its masks would replace those of {other.given}")
                 seconds = Counter()
                 with MaskFile(path) as file:
                     pixels = _write(file, group, network, task, seconds)
             except (InputError, OutputError) as error:
-                failed.add(source)
+                failed.add(number)
                 tqdm.write(f"maximask: {source.given}: {error}", file=sys.stderr)
             else:
                 # The network goes from file to file without a break: the time from one to the next.

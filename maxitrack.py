@@ -134,15 +134,15 @@ def main(argv=None):
 
 
 def _read(inputs, recipe, frac):
-    """Normalised images of each file, as pairs of it and (HDU, shape, rows), and its errors."""
+    """The number of each file with each of its images, as (HDU, shape, rows), or an error."""
     from maxitools.frames import read_images
 
-    for source in inputs:
+    for number, source in enumerate(inputs):
         try:
             for hdu, image in read_images(source, frac):
-                yield source, (hdu, image.shape, recipe.normalise(image))
+                yield number, (hdu, image.shape, recipe.normalise(image))
         except InputError as error:
-            yield source, error
+            yield number, error
 
 
 def _run(inputs, network, arguments):
@@ -154,8 +154,8 @@ def _run(inputs, network, arguments):
     answer, status = network.tracks(), 0
     events = ahead(_read(inputs, network.recipe, arguments.frac))
     with tqdm(total=len(inputs), unit="file", disable=None) as bar:
-        for source, group in groupby(events, key=itemgetter(0)):
-            start = time.perf_counter()
+        for number, group in groupby(events, key=itemgetter(0)):
+            source, start = inputs[number], time.perf_counter()
             try:
                 value = _probability((event for _, event in group), network, answer, arguments)
             except InputError as error:

@@ -273,6 +273,15 @@ def test_two_inputs_with_one_output_are_not_mixed(run, sky, capsys):
     assert Path("a.masks.fits").exists()
 
 
+def test_a_file_listed_twice_in_a_row_has_its_masks_once(run, sky):
+    write("a.fits", sky)
+    Path("x.list").write_text("a.fits\na.fits\n./a.fits\n")
+    assert run("x.list") == 0
+    with fits.open("a.masks.fits") as hdus:
+        assert len(hdus) == 1
+        np.testing.assert_array_equal(hdus[0].data, truth())
+
+
 def test_output_goes_where_it_is_asked(run, sky):
     write("a.fits", sky)
     assert run("a.fits", "--out_dir", "new/masks") == 0

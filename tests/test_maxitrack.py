@@ -61,6 +61,14 @@ def test_one_line_is_appended_for_each_file(run, sharp, smeared):
     np.testing.assert_allclose([float(p_bad), float(p_good)], [BAD, GOOD], rtol=1e-6)
 
 
+def test_a_file_listed_twice_in_a_row_has_two_lines(run, sharp):
+    write("a.fits", sharp)
+    Path("x.list").write_text("a.fits\na.fits\n")
+    assert run("x.list") == 0
+    once, again = lines()
+    assert once == again
+
+
 def test_prior_is_one_in_twenty_unless_given(run, smeared, networks):
     write("a.fits", smeared)
     assert run("a.fits") == 0
