@@ -129,11 +129,10 @@ class LinearMap:
 
     def __init__(self, grid, centres, shape):
         grid = grid.astype(np.float32)
-        inside = np.clip(np.arange(shape[0]), centres[0][0], centres[0][-1])
-        place = np.interp(inside, centres[0], np.arange(len(grid)))
+        y, x = (np.arange(size) for size in shape)
+        place = np.interp(y, centres[0], np.arange(len(grid)))
         self._before = np.floor(place).astype(int)
         self._share = (place - self._before).astype(np.float32)[:, np.newaxis]
-        x = np.arange(shape[1])
         self._lines = np.stack([np.interp(x, centres[1], line) for line in grid]).astype(np.float32)
         # From each line of meshes to the next; none after the last.
         self._steps = np.diff(self._lines, axis=0, append=self._lines[-1:])

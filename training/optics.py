@@ -183,12 +183,13 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     airy = max(1.15, fwhm * (rng.uniform(0.08, 0.15) if share > 0.5 else rng.uniform(0.12, 0.45)))
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
     seeing = _Seeing(rng, ellipticity)
-    # Narrow bands leave spikes in dashes.
+    # Narrow bands, here a single wavelength, leave spikes in dashes.
     band = rng.choice([0.0, rng.uniform(0.05, 0.25)], p=[0.3, 0.7])
+    wavelengths = np.linspace(-band, band, 3) / 2 if band else np.zeros(1)
 
     side = fft.next_fast_len(max(96, int(11 * fwhm * OVERSAMPLING)))
     for _ in range(5):
-        optics = fft.rfft2(pupil.image(side, OVERSAMPLING, np.linspace(-band, band, 3) / 2))
+        optics = fft.rfft2(pupil.image(side, OVERSAMPLING, wavelengths))
         found = _fwhm(optics, side)
         if found < 0.93 * fwhm:
             break
@@ -205,7 +206,7 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     core = np.maximum(core, 0) * _taper(_radii(2 * half + 1), half + 0.5)
     wings = wide_image = None
     if wide:
-        wide_image = _wide(rng, pupil, seeing, width, fwhm, band)
+        wide_image = _wide(rng, pupil, seeing, width, fwhm, wavelengths)
         outside = 1 - _taper(_radii(wide_image.shape[0]), (half + 0.5) / OVERSAMPLING)
         wings = (wide_image * outside).astype(np.float32)
     return Psf(
@@ -390,12 +391,12 @@ class _Seeing:
         return np.interp(f, grid, 2 / gamma(b) * (k / 2) ** b * kv(b, k))
 
 
-def _wide(rng, pupil, seeing, width, fwhm, band):
+def _wide(rng, pupil, seeing, width, fwhm, wavelengths):
     """Spikes, wings and halo on native pixels, odd shape up to 901, sum 1."""
     half = int(np.clip(140 * fwhm, 200, 450))
     side = fft.next_fast_len(2 * half + int(4 * fwhm))
     frequency = _frequencies(side, 1)
-    transfer = fft.rfft2(pupil.image(side, 1, np.linspace(-band, band, 3) / 2))
+    transfer = fft.rfft2(pupil.image(side, 1, wavelengths))
     transfer *= seeing.transfer(*frequency, width) * np.sinc(frequency[0]) * np.sinc(frequency[1])
     image = np.maximum(_centre(fft.irfft2(transfer, s=(side, side)), half), 0)
     r = _radii(2 * half + 1)
