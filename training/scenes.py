@@ -274,7 +274,7 @@ def _trails(rng, shape, detector, psf, share, labels):
 
 def _persistence(rng, shape, detector, psf, stars, share, labels):
     noise = detector.noise
-    if not share("P", 0.6 if detector.infrared else 0.3):
+    if not share("P", 0.7 if detector.infrared else 0.5):
         return np.float32(0)
     x, y, flux = stars
     if rng.uniform() < 0.5:
