@@ -1,5 +1,6 @@
 """Tiles that overlap, answered together: what they share of a network is computed once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -42,7 +43,7 @@ class Blocks:
         self._scales = {0: 1}
         for index, layer in enumerate(layers[1:], 1):
             scale = self._scales[index - 1] * (2 if layer.kind == "MaxPoolWithArgmax" else 1)
-            if tiling.stride % scale or layer.inputs != (index - 1,):
+            if tiling.aligned % scale or layer.inputs != (index - 1,):
                 break
             self._scales[index] = scale
         self._last = max(self._scales)
@@ -64,33 +65,35 @@ class Blocks:
         ndarray, (rows, columns, C)
             Of what the block stands for.
         """
-        pixels = tf.constant(block.pixels[None])
-        shared, answers = self._encoder(pixels), None
-        for top, rows in self._tiles(block.rows):
-            for left, columns in self._tiles(block.columns):
-                window = Window(*rows, *columns)
-                tile = block.pixels[top : top + self._size[0], left : left + self._size[1]]
-                if np.isfinite(tile).all():
-                    found = self._decoder(window, shared)(shared, tf.constant((top, left)))
-                else:
-                    found = window.of(self._as_published(tile[None]))
-                found = found.numpy()
-                if answers is None:
-                    answers = np.empty((*block.pixels.shape[:2], found.shape[-1]), found.dtype)
-                answers[
-                    top + window.top : top + window.bottom, left + window.left : left + window.right
-                ] = found[0]
-        return answers[block.inner]
+        shared = self._encoder(tf.constant(block.pixels[None]))
+        rows = [
+            [self._question(block, shared, y, x) for x in self._tiles(block.columns)]
+            for y in self._tiles(block.rows)
+        ]
+        # Two at once: where the steps of one are too small for all threads, the other's fill in.
+        alone = tf.config.threading.get_intra_op_parallelism_threads() == 1
+        with ThreadPoolExecutor(1 if alone else 2) as pool:
+            answers = [[pool.submit(question) for question in row] for row in rows]
+            return np.concatenate(
+                [np.concatenate([a.result().numpy()[0] for a in row], 1) for row in answers]
+            )
 
     def _tiles(self, span):
         """Where each tile of a block begins along an axis, and what of it is wanted."""
-        tile, margin = self._tiling.tile, self._tiling.margin
-        last = span.stop - span.start - tile
-        for start in range(0, last + 1, self._tiling.stride):
-            # One of the few windows that tiles share: a function is made for each.
-            first = 0 if start == 0 and span.first < span.start + margin else margin
-            outer = start == last and span.last > span.stop - margin
-            yield start, (first, tile if outer else tile - margin)
+        starts = self._tiling.starts(span.stop - span.start)
+        edges = [start + self._tiling.margin for start in starts[1:]]
+        edges = [span.first - span.start, *edges, span.last - span.start]
+        for start, first, last in zip(starts, edges, edges[1:], strict=False):
+            yield start, (first - start, last - start)
+
+    def _question(self, block, shared, vertical, horizontal):
+        """The call that answers a tile of a block."""
+        (top, rows), (left, columns) = vertical, horizontal
+        window = Window(*rows, *columns)
+        pixels = block.pixels[top : top + self._size[0], left : left + self._size[1]]
+        if np.isfinite(pixels).all():
+            return partial(self._decoder(window, shared), shared, tf.constant((top, left)))
+        return lambda: window.of(self._as_published(pixels[None]))
 
     def _encode(self, pixels):
         """The shared layers, from the pixels (1, H, W, 1) of a block: a list of tensors."""

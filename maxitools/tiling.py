@@ -85,21 +85,28 @@ class PublishedTiling:
     """
 
     tile, stride, margin = 400, 200, 100
+    # Pixels of a pooled layer that tiles share, where their distance is a multiple of it.
+    aligned = 8
 
     def __init__(self, most=1):
         self.most = most
 
+    def starts(self, size):
+        """Where tiles begin along an axis."""
+        last = max(size - self.tile, 0)
+        return [*range(0, last, self.stride), last]
+
     def spans(self, size):
         """As `HaloTiling.spans`."""
-        starts = list(range(0, max(size - self.tile, 0) + 1, self.stride))
-        n = -(-len(starts) // self.most)
-        blocks = [list(block) for block in np.array_split(starts, n)]
-        if size > self.tile and size - self.tile != starts[-1]:
-            blocks.append([size - self.tile])
-        edges = [0] + [int(block[0]) + self.margin for block in blocks[1:]] + [size]
+        starts = self.starts(size)
+        apart = [starts.pop()] if len(starts) > 1 and starts[-1] % self.aligned else []
+        blocks = np.array_split(starts, -(-len(starts) // self.most))
+        blocks = [(int(block[0]), int(block[-1])) for block in blocks]
+        blocks += [(start, start) for start in apart]
+        edges = [0] + [first + self.margin for first, _ in blocks[1:]] + [size]
         return [
-            Span(int(block[0]), int(block[-1]) + self.tile, first, last)
-            for block, first, last in zip(blocks, edges, edges[1:], strict=False)
+            Span(begin, end + self.tile, first, last)
+            for (begin, end), first, last in zip(blocks, edges, edges[1:], strict=False)
         ]
 
 

@@ -100,33 +100,25 @@ def test_defaults_are_the_published_ones(release, frame):
 
 
 def test_blocks_answer_as_their_tiles_do(release, frame):
-    """Also where a tile of the block holds what is not finite."""
+    """Also where a tile of the block holds what is not finite, or comes soon after another."""
     rows = published_1_2_rows(np.tile(frame, (2, 2)))
-    pixels = rows(0, 800)[:, 100:1100].copy()
-    pixels[10, 990] = np.inf
+    pixels = rows(0, 800)[:, 100:1148].copy()
+    pixels[10, 1040] = np.inf
     network = networks.loaded(release, "mask")
     answer = network.masks(("CR", "BG", "TRL"))
-    # Blocks without an edge of the image, with all of them, and with tiles at the end.
-    for rows, columns in (((100, 700), (100, 900)), ((0, 800), (0, 1000)), ((0, 650), (0, 1000))):
-        block = Tile(pixels, Span(0, 800, *rows), Span(0, 1000, *columns))
-        found = answer([block])[0]
+    # Blocks without an edge of the image, with all of them, and of an image that goes on.
+    for rows, columns in (((100, 700), (100, 948)), ((0, 800), (0, 1048)), ((0, 650), (0, 1048))):
+        found = answer([Tile(pixels, Span(0, 800, *rows), Span(0, 1048, *columns))])[0]
         assert found.shape == (rows[1] - rows[0], columns[1] - columns[0], 3)
-        for top, left in ((0, 0), (200, 400), (400, 600), (0, 600)):
-            spans = [
-                Span(
-                    start,
-                    start + 400,
-                    first if start == 0 else start + 100,
-                    min(last, start + 400 if start + 400 == size else start + 300),
+        for top, *y in ((0, rows[0], 300), (400, 500, rows[1])):
+            for left, *x in ((0, columns[0], 300), (600, 700, 748), (648, 748, columns[1])):
+                spans = Span(top, top + 400, *y), Span(left, left + 400, *x)
+                tile = Tile(pixels[top : top + 400, left : left + 400], *spans)
+                place = tuple(
+                    slice(first - begin, last - begin)
+                    for (first, last), (begin, _) in zip((y, x), (rows, columns), strict=True)
                 )
-                for start, size, (first, last) in ((top, 800, rows), (left, 1000, columns))
-            ]
-            tile = Tile(pixels[top : top + 400, left : left + 400], *spans)
-            place = tuple(
-                slice(span.first - first, span.last - first)
-                for span, (first, _) in zip(spans, (rows, columns), strict=True)
-            )
-            np.testing.assert_allclose(found[place], answer([tile])[0], atol=1e-6)
+                np.testing.assert_allclose(found[place], answer([tile])[0], atol=1e-6)
 
 
 def test_fast_form_serves_classes_in_any_order(release, frame):

@@ -50,12 +50,15 @@ def test_published_tiles_win_in_the_published_order(shape):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("size", [100, 400, 600, 1333, 2048, 4096])
+@pytest.mark.parametrize("size", [100, 400, 600, 1333, 1848, 2048, 4096])
 def test_blocks_join_successive_published_tiles(size):
-    alone, joined = PublishedTiling().spans(size), PublishedTiling(3).spans(size)
-    starts = [y for block in joined for y in range(block.start, block.stop - 399, 200)]
-    assert starts == [span.start for span in alone]
-    assert all(block.stop - block.start <= 800 for block in joined)
+    tiling = PublishedTiling(3)
+    alone, joined = PublishedTiling().spans(size), tiling.spans(size)
+    tiles = [[b.start + start for start in tiling.starts(b.stop - b.start)] for b in joined]
+    assert [start for block in tiles for start in block] == [span.start for span in alone]
+    # Those that are joined share the pixels of layers pooled three times.
+    assert all((start - block[0]) % 8 == 0 for block in tiles for start in block)
+    assert all(len(block) <= 3 for block in tiles)
     edges = [block.first for block in joined] + [joined[-1].last]
     assert {*edges} <= {span.first for span in alone} | {size}
     assert edges == sorted(edges)
