@@ -254,6 +254,9 @@ def afterglow(rng, earlier, well):
     threshold = well * rng.uniform(0.2, 1.0)
     trapped = np.clip(earlier / threshold, 0, 1) ** log_uniform(rng, 0.5, 6)
     trapped *= 1 + rng.uniform(0, 0.3) * np.log10(np.maximum(earlier / threshold, 1))
+    if rng.uniform() < 0.4:
+        # Traps that only a well that is nearly full reaches.
+        trapped[earlier < threshold * rng.uniform(0.1, 0.7)] = 0
     if rng.uniform() < 0.6:
         trapped = ndimage.gaussian_filter(trapped, rng.uniform(0.3, 1.2))
     glow = trapped.astype(np.float32)
