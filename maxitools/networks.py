@@ -273,6 +273,7 @@ class Network:
 
     def __init__(self, path, task, recipe):
         self.path, self.task, self.recipe = path, task, recipe
+        self._latest = None, None
 
     def load(self, threads=None):
         """
@@ -333,7 +334,9 @@ class Network:
         limits = None
         if thresholds is not None:
             limits = raw_threshold(np.array([thresholds[name] for name in classes]), factors)
-        return self._masks([self.recipe.classes.index(name) for name in classes], factors, limits)
+        indices = [self.recipe.classes.index(name) for name in classes]
+        key = *indices, *factors, *([] if limits is None else limits)
+        return self._kept(key, lambda: self._masks(indices, factors, limits))
 
     def tracks(self):
         """
@@ -344,7 +347,13 @@ class Network:
         callable
             From a list of `maxitools.tiling.Tile` to an ndarray with one row for each.
         """
-        return self._tracks()
+        return self._kept("tracks", self._tracks)
+
+    def _kept(self, key, make):
+        """What was made last, if it was for the same key: TensorFlow takes seconds to make it."""
+        if self._latest[0] != key:
+            self._latest = key, make()
+        return self._latest[1]
 
     def combine(self, answers, prior):
         """
