@@ -74,9 +74,7 @@ class Blocks:
         alone = tf.config.threading.get_intra_op_parallelism_threads() == 1
         with ThreadPoolExecutor(1 if alone else 2) as pool:
             answers = [[pool.submit(question) for question in row] for row in rows]
-            return np.concatenate(
-                [np.concatenate([a.result().numpy()[0] for a in row], 1) for row in answers]
-            )
+            return np.concatenate([np.concatenate([a.result() for a in row], 1) for row in answers])
 
     def _tiles(self, span):
         """Where each tile of a block begins along an axis, and what of it is wanted."""
@@ -84,16 +82,23 @@ class Blocks:
         edges = [start + self._tiling.margin for start in starts[1:]]
         edges = [span.first - span.start, *edges, span.last - span.start]
         for start, first, last in zip(starts, edges, edges[1:], strict=False):
-            yield start, (first - start, last - start)
+            yield start, slice(first - start, last - start)
 
     def _question(self, block, shared, vertical, horizontal):
         """The call that answers a tile of a block."""
         (top, rows), (left, columns) = vertical, horizontal
-        window = Window(*rows, *columns)
         pixels = block.pixels[top : top + self._size[0], left : left + self._size[1]]
-        if np.isfinite(pixels).all():
-            return partial(self._decoder(window, shared), shared, tf.constant((top, left)))
-        return lambda: window.of(self._as_published(pixels[None]))
+        if not np.isfinite(pixels).all():
+            return lambda: self._as_published(pixels[None]).numpy()[0, rows, columns]
+        # A function is made for each window: one of a few, whatever the sizes of images.
+        window = Window(rows.start, self._rounded(rows), columns.start, self._rounded(columns))
+        decoder, corner = self._decoder(window, shared), tf.constant((top, left))
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        return lambda: decoder(shared, corner).numpy()[0, :height, :width]
+
+    def _rounded(self, wanted):
+        """The end of a slice, or what comes after it and is a multiple of the margin."""
+        return -(-wanted.stop // self._tiling.margin) * self._tiling.margin
 
     def _encode(self, pixels):
         """The shared layers, from the pixels (1, H, W, 1) of a block: a list of tensors."""

@@ -85,7 +85,7 @@ class PublishedTiling:
     """
 
     tile, stride, margin = 400, 200, 100
-    # Pixels of a pooled layer that tiles share, where their distance is a multiple of it.
+    # Tiles meet the pixels of layers pooled three times alike where it divides their distance.
     aligned = 8
 
     def __init__(self, most=1):
