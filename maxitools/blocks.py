@@ -97,8 +97,9 @@ class Blocks:
         return lambda: decoder(shared, corner).numpy()[0, :height, :width]
 
     def _rounded(self, wanted):
-        """The end of a slice, or what comes after it and is a multiple of the margin."""
-        return -(-wanted.stop // self._tiling.margin) * self._tiling.margin
+        """The end of a slice, or what comes after it and is a multiple of half the margin."""
+        step = self._tiling.margin // 2
+        return -(-wanted.stop // step) * step
 
     def _encode(self, pixels):
         """The shared layers, from the pixels (1, H, W, 1) of a block: a list of tensors."""
