@@ -32,6 +32,19 @@ def test_defocus_makes_a_donut():
     assert psf.core[middle, middle] < 0.8 * psf.core.max()
 
 
+@pytest.mark.parametrize("turn", [0, 30, 135])
+def test_off_axis_images_lie_as_their_turn_says(turn):
+    aberrations = {"astigmatism": 1.0, "defocus": 0.7, "share": 0.8, "turn": np.deg2rad(turn)}
+    psf = random_psf(np.random.default_rng(4), 6, 0, aberrations, ellipticity=0, wide=False)
+    y, x = np.indices(psf.core.shape) - psf.core.shape[0] // 2
+    light = psf.core * (np.hypot(x, y) < 20)
+    along, across = (light * x * x).sum() - (light * y * y).sum(), 2 * (light * x * y).sum()
+    found = np.rad2deg(np.arctan2(across, along)) / 2
+    # Towards the axis of the telescope or across, on either side of the focus.
+    assert (found - turn + 5) % 90 < 10
+    assert np.hypot(along, across) > 0.2 * (light * (x * x + y * y)).sum()
+
+
 @pytest.mark.parametrize(("vanes", "spikes"), [(3, 6), (4, 4), (6, 6)])
 def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
     repeats = []

@@ -307,7 +307,8 @@ def trail(rng, shape, fwhm):
         profile = ndimage.gaussian_filter(chord, sigma)
     else:
         width = sigma * log_uniform(rng, 1, 12)
-        profile = np.exp(-0.5 * (across / width) ** 2)
+        # From two slopes that meet in a ridge to a flat band.
+        profile = np.exp(-0.5 * np.abs(across / width) ** np.float32(rng.uniform(1.5, 6)))
         if kind == "aircraft":
             gap = width * rng.uniform(3, 12)
             for side in (-1, 1):

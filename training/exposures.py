@@ -20,7 +20,17 @@ from training.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
 # but those that do are what a network takes for tracking errors: it has to see many.
-DISTORTED = 0.18, 0.1
+DISTORTED = 0.35, 0.1
+# What they are, all over the field and growing away from the axis of the telescope.
+EVERYWHERE = {
+    "defocus": 0.08,
+    "astigmatism": 0.17,
+    "coma": 0.15,
+    "trefoil": 0.1,
+    "donut": 0.1,
+    "mixture": 0.4,
+}
+OFF_AXIS = {"astigmatism": 0.5, "coma": 0.25, "trefoil": 0.05, "mixture": 0.2}
 # How often a sharp exposure holds hardly a star.
 EMPTY = 0.06
 # How often a real frame that moves has star trails.
@@ -80,24 +90,27 @@ def sharp_psf(rng, shape, distorted):
     """
     fwhm = float(np.clip(rng.lognormal(np.log(3.2), 0.55), 1.3, 10))
     ellipticity = float(min(rng.exponential(0.025), 0.12))
-    aberrations = random_aberrations(rng)
     distortion = rng.uniform() < distorted
-    while (aberrations["share"] > 0.3) != distortion:
-        aberrations = random_aberrations(rng)
     if not distortion or rng.uniform() < 0.6:
+        aberrations = random_aberrations(rng, EVERYWHERE if distortion else {"sharp": 1.0})
         return random_psf(rng, fwhm, aberrations=aberrations, ellipticity=ellipticity)
-    # The same telescope, off its axis: aberrations grow with the distance and point to it.
+    # The same telescope, off its axis: aberrations grow with the distance, coma as it does and
+    # astigmatism as its square, and point to the axis.
+    aberrations = random_aberrations(rng, OFF_AXIS)
+    growth = rng.uniform(0.8, 2)
     seed = rng.integers(2**32)
     centre = rng.uniform(-1, 2, 2) * shape[::-1]
     places = grid(shape, 3)
-    aberrations["share"] = rng.uniform(0.3, 0.8)
+    aberrations["share"] = rng.uniform(0.4, 0.9)
     distance = np.hypot(*(places - centre).T)
-    distance = distance / distance.max()
+    distance = (distance / distance.max()) ** growth
     psfs = []
     for (x, y), share in zip(places - centre, aberrations["share"] * distance, strict=True):
         local = aberrations | {"share": share, "turn": np.arctan2(y, x)}
         telescope = np.random.default_rng(seed)
-        psfs.append(random_psf(telescope, fwhm, vanes=4, aberrations=local, ellipticity=0.02))
+        # The seeing is the same everywhere.
+        width = min(fwhm / np.sqrt(1 - share**2), 12)
+        psfs.append(random_psf(telescope, width, vanes=4, aberrations=local, ellipticity=0.02))
     return PsfField.of(places, psfs)
 
 

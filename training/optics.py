@@ -20,6 +20,16 @@ from scipy.special import gamma, kv
 OVERSAMPLING = 3
 
 ABERRATIONS = "defocus", "astigmatism", "coma", "trefoil", "spherical"
+# What dominates them, and how often.
+KINDS = {
+    "sharp": 0.5,
+    "defocus": 0.06,
+    "astigmatism": 0.12,
+    "coma": 0.1,
+    "trefoil": 0.05,
+    "donut": 0.05,
+    "mixture": 0.12,
+}
 
 
 @dataclass(eq=False)
@@ -158,8 +168,8 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
         Number of spider vanes; 0, 3, 4 (most often), 5, 6 or 8 by default.
     aberrations : dict of str to float, optional
         Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part
-        of the FWHM that they make up (0 to about 0.95); ``"turn"`` turns them all by an angle in
-        radians.  Random by default, most often small.
+        of the FWHM that they make up (0 to about 0.95); ``"turn"`` is the angle in radians at which
+        they all lie, each at its own without it.  Random by default, most often small.
     ellipticity : float, optional
         1 - b/a of the seeing disc; small and random by default.
     wide : bool
@@ -218,18 +228,22 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     )
 
 
-def random_aberrations(rng):
+def random_aberrations(rng, kinds=None):
     """Draw weights of aberrations: none to speak of, one that dominates, or a mixture.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    kinds : dict of str to float, optional
+        How often what dominates is which of `KINDS`; those are the default.
 
     Returns
     -------
     dict of str to float
         As the argument of `random_psf`.
     """
-    kind = rng.choice(
-        ["sharp", "defocus", "astigmatism", "coma", "trefoil", "donut", "mixture"],
-        p=[0.5, 0.06, 0.12, 0.1, 0.05, 0.05, 0.12],
-    )
+    kinds = kinds or KINDS
+    kind = rng.choice(list(kinds), p=list(kinds.values()))
     weights = {name: rng.normal(0, 0.3) for name in ABERRATIONS}
     if kind == "sharp":
         return weights | {"share": rng.uniform(0, 0.3)}
@@ -287,10 +301,9 @@ class _Pupil:
             self.vanes.append((float(angle), width, float(offset), float(bend)))
         # A pattern of n-fold symmetry turns by the n-th part of its phase.
         folds = {"astigmatism": 2, "trefoil": 3}
-        self.turns = {
-            name: rng.uniform(0, 2 * np.pi) + folds.get(name, 1) * aberrations.get("turn", 0.0)
-            for name in ABERRATIONS
-        }
+        self.turns = {name: rng.uniform(0, 2 * np.pi) for name in ABERRATIONS}
+        if "turn" in aberrations:
+            self.turns = {name: folds.get(name, 1) * aberrations["turn"] for name in ABERRATIONS}
         self.weights = {name: aberrations.get(name, 0.0) for name in ABERRATIONS}
         self._scale(blur)
 

@@ -118,7 +118,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     labels = Labels(shape)
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
-    sharp = log_uniform(rng, 1.3, 2.4) if rng.uniform() < 0.3 else None
+    sharp = log_uniform(rng, 1.3, 2.4) if rng.uniform() < 0.4 else None
     psf = psf or random_psf(rng, fwhm=sharp)
     clean = rng.uniform() < 0.08
     # What looks alike has to be seen together: trails over nebulae and fringes, say.
@@ -284,7 +284,7 @@ def _persistence(rng, shape, detector, psf, stars, share, labels):
         x, y = rng.uniform(0, shape[1], len(x)), rng.uniform(0, shape[0], len(y))
     chosen = np.argsort(-flux)[: rng.integers(1, 40)]
     peak = detector.well / psf.native.max()
-    brightness = peak * log_uniform(rng, 0.5, 300, len(chosen))
+    brightness = peak * log_uniform(rng, 0.5, 1000, len(chosen))
     spots = render_stars(shape, x[chosen], y[chosen], brightness, psf, range(min(len(chosen), 12)))
     if rng.uniform() < 0.03:
         spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
