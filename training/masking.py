@@ -13,8 +13,8 @@ CROP = 384
 BATCH = 2
 # Weight of a positive pixel in the loss: the rarer the class, the more.
 WEIGHTS = {
-    "CR": 10, "HCL": 8, "DCL": 5, "HP": 20, "DP": 20, "P": 8, "TRL": 3, "FR": 1, "NEB": 1,
-    "SAT": 6, "SP": 8, "OV": 2, "BBG": 1, "BG": 1,
+    "CR": 4, "HCL": 4, "DCL": 4, "HP": 10, "DP": 10, "P": 3, "TRL": 2, "FR": 1, "NEB": 1,
+    "SAT": 4, "SP": 4, "OV": 2, "BBG": 1, "BG": 1,
 }  # fmt: skip
 
 # What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
