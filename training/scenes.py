@@ -12,7 +12,7 @@ from maxitools.classes import CLASSES
 from training import contaminants as add
 from training.contaminants import log_uniform
 from training.fields import bright_stars, galaxies, render_stars, star_catalogue
-from training.optics import random_psf
+from training.optics import OVERSAMPLING, random_psf
 
 BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
 # Smoothing of the light of objects that decides on bright background, in pixels.
@@ -119,7 +119,10 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
     sharp = log_uniform(rng, 1.3, 2.4) if rng.uniform() < 0.4 else None
-    psf = psf or random_psf(rng, fwhm=sharp)
+    if psf is None:
+        # Stars are drawn at every third of a pixel; scenes differ in which, so that there are no
+        # gaps: a sharp star between two pixels looks unlike one in the middle of a pixel.
+        psf = random_psf(rng, fwhm=sharp).moved(*rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING)
     clean = rng.uniform() < 0.08
     # What looks alike has to be seen together: trails over nebulae and fringes, say.
     busy = 0.0 if clean else busy * rng.choice([1.0, 1.7])
@@ -169,7 +172,7 @@ def _stars(rng, shape, detector, psf):
     """A catalogue whose faintest stars drown in the noise; often a few that saturate on top."""
     faintest = detector.noise * log_uniform(rng, 2, 60)
     brightest = detector.well * log_uniform(rng, 3, 3000)
-    density = 10 ** rng.uniform(0.7, 4.3)
+    density = 10 ** rng.uniform(2.3 if psf.fwhm < 2.4 else 0.7, 4.3)
     x, y, flux = star_catalogue(rng, shape, density=density, faintest=faintest, brightest=brightest)
     count = rng.choice([0, 0, 1, 2, 4, 8])
     peak = detector.well / psf.native.max()
