@@ -93,6 +93,9 @@ def sharp_psf(rng, shape, distorted):
     distortion = rng.uniform() < distorted
     if not distortion or rng.uniform() < 0.6:
         aberrations = random_aberrations(rng, EVERYWHERE if distortion else {"sharp": 1.0})
+        if distortion:
+            # Up to optics near their diffraction limit: a narrow core in wide, lopsided wings.
+            aberrations["share"] *= rng.uniform(1, 2.5)
         return random_psf(rng, fwhm, aberrations=aberrations, ellipticity=ellipticity)
     # The same telescope, off its axis: aberrations grow with the distance, coma as it does and
     # astigmatism as its square, and point to the axis.

@@ -168,8 +168,9 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
         Number of spider vanes; 0, 3, 4 (most often), 5, 6 or 8 by default.
     aberrations : dict of str to float, optional
         Relative weights of the Zernike polynomials in `ABERRATIONS`, and under ``"share"`` the part
-        of the FWHM that they make up (0 to about 0.95); ``"turn"`` is the angle in radians at which
-        they all lie, each at its own without it.  Random by default, most often small.
+        of the FWHM that their geometric spot makes up, more than 1 where the core is a narrow peak
+        in it; ``"turn"`` is the angle in radians at which they all lie, each at its own without
+        it.  Random by default, most often small.
     ellipticity : float, optional
         1 - b/a of the seeing disc; small and random by default.
     wide : bool
@@ -190,7 +191,7 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     share = aberrations.get("share", 0.0)
     # With less than a pixel in lambda / D the pupil would not fit the grid of native pixels; a
     # larger telescope differs in its wings only, which the opacity of the vanes varies instead.
-    airy = max(1.15, fwhm * (rng.uniform(0.08, 0.15) if share > 0.5 else rng.uniform(0.12, 0.45)))
+    airy = max(1.15, fwhm * (rng.uniform(0.08, 0.3) if share > 0.5 else rng.uniform(0.12, 0.45)))
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
     seeing = _Seeing(rng, ellipticity)
     # Narrow bands, here a single wavelength, leave spikes in dashes.
