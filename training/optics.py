@@ -191,7 +191,8 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     share = aberrations.get("share", 0.0)
     # With less than a pixel in lambda / D the pupil would not fit the grid of native pixels; a
     # larger telescope differs in its wings only, which the opacity of the vanes varies instead.
-    airy = max(1.15, fwhm * (rng.uniform(0.08, 0.3) if share > 0.5 else rng.uniform(0.12, 0.45)))
+    lowest, highest = (0.08, 0.3) if share > 1 else (0.08, 0.15) if share > 0.5 else (0.12, 0.45)
+    airy = max(1.15, fwhm * rng.uniform(lowest, highest))
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
     seeing = _Seeing(rng, ellipticity)
     # Narrow bands, here a single wavelength, leave spikes in dashes.
