@@ -7,17 +7,17 @@ extra.
 """
 
 import argparse
-import multiprocessing
-import os
-from functools import partial
 from pathlib import Path
 
 import galsim
 import numpy as np
 from scipy.signal import fftconvolve
-from tqdm import tqdm
 
-SIDE = 800
+from benchmarks.galsim_scenes import SIDE, on_pixels
+from training.contaminants import log_uniform
+from training.fields import add_stamp
+from training.simulate import write_scenes
+
 OVERSAMPLING = 4
 READ_NOISE = 5  # electrons
 WELL = 60000
@@ -91,6 +91,7 @@ def draw_exposure(rng, affected):
     -------
     image : ndarray, float32, (SIDE, SIDE)
         Electrons.
+    affected : bool
     kind : str
         Of the motion; ``"none"`` without one.
     amount : float
@@ -104,7 +105,7 @@ def draw_exposure(rng, affected):
     psf, kind, amount = psf.array.astype(float), "none", 0.0
     if affected:
         kind = str(rng.choice(["drift", "jump", "walk", "swing"]))
-        amount = float(np.exp(rng.uniform(*np.log((0.8, 6)))))
+        amount = float(log_uniform(rng, 0.8, 6))
         x, y = (OVERSAMPLING * offset for offset in path(rng, kind, amount * fwhm))
         half = OVERSAMPLING * int(amount * fwhm + 2)
         edges = np.arange(-half - 0.5, half + 1)
@@ -120,7 +121,7 @@ def draw_exposure(rng, affected):
         across = x * np.sin(angle) - y * np.cos(angle)
         light += noise * np.exp(rng.uniform(0, 4) - 4 * np.log(2) * (across / fwhm) ** 2)
     electrons = rng.poisson(light) + rng.normal(0, READ_NOISE, light.shape) + hits(rng, noise)
-    return np.minimum(electrons, WELL).astype(np.float32), kind, amount
+    return np.minimum(electrons, WELL).astype(np.float32), affected, kind, amount
 
 
 def stars(rng, psf, unit):
@@ -128,15 +129,10 @@ def stars(rng, psf, unit):
     light = np.zeros((SIDE, SIDE))
     count = rng.poisson(10 ** rng.uniform(1.3, 3.3))
     flux = unit * (5 + 8 * rng.pareto(rng.uniform(0.6, 1), count).clip(0, 1e4))
-    side = psf.shape[0] // OVERSAMPLING
     for f, (x, y) in zip(flux, rng.uniform(-20, SIDE + 20, (count, 2)), strict=True):
         row, column = int(np.floor(y)), int(np.floor(x))
-        shift = int((y - row) * OVERSAMPLING), int((x - column) * OVERSAMPLING)
-        stamp = np.roll(psf, shift, (0, 1)).reshape(side, OVERSAMPLING, side, OVERSAMPLING)
-        top, left = row - side // 2, column - side // 2
-        (a, b), (c, d) = ((max(at, 0), min(at + side, SIDE)) for at in (top, left))
-        if a < b and c < d:
-            light[a:b, c:d] += f * stamp.sum((1, 3))[a - top : b - top, c - left : d - left]
+        stamp = f * on_pixels(psf, OVERSAMPLING, x - column, y - row)
+        add_stamp(light, stamp, row, column)
     return light
 
 
@@ -154,26 +150,19 @@ def hits(rng, noise):
     return charge
 
 
-def write_exposure(folder, seed, index):
-    """Write exposure `index` of a seed, which is always the same."""
-    affected = index % 2 == 0
-    image, kind, amount = draw_exposure(np.random.default_rng((seed, index)), affected)
-    np.savez(
-        folder / f"scene_{index:06d}.npz", image=image, affected=affected, name=kind, amount=amount
-    )
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where the exposures go; made if need be")
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    write = partial(write_exposure, options.folder, options.seed)
-    with multiprocessing.Pool(os.cpu_count()) as pool:
-        for _ in tqdm(pool.imap_unordered(write, range(options.scenes)), total=options.scenes):
-            pass
+    write_scenes(
+        options.folder,
+        "track",
+        lambda rng, index: draw_exposure(rng, affected=index % 2 == 0),
+        options.seed,
+        options.scenes,
+    )
 
 
 if __name__ == "__main__":

@@ -10,19 +10,18 @@ as faint as the definitions allow, and lie on top of each other.
 """
 
 import argparse
-import multiprocessing
-import os
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import galsim
 import numpy as np
 from scipy import ndimage
-from tqdm import tqdm
 
 from maxitools.classes import NAMES
-from training.scenes import BBG_SIGMA, Labels
+from training.contaminants import log_uniform
+from training.fields import add_stamp
+from training.scenes import BBG_SIGMA, Labels, mark_spikes
+from training.simulate import write_scenes
 
 SIDE = 800
 # Sides of the images of bright and of faint stars, the latter in units of the FWHM.
@@ -73,11 +72,6 @@ HARD = Ranges(
 )
 
 
-def log_uniform(rng, range_, size=None):
-    """Draw numbers whose logarithm is uniform."""
-    return np.exp(rng.uniform(*np.log(range_), size))
-
-
 class Telescope:
     """Images of a star: `wide` on pixels for bright ones, `stamp` at any place for others."""
 
@@ -100,29 +94,13 @@ class Telescope:
             galsim.Pixel(1),
             gsparams=galsim.GSParams(maximum_fft_size=16384, folding_threshold=2e-3),
         )
-        self.side = int(NARROW * self.fwhm) // 2 * 2 + 21
+        side = int(NARROW * self.fwhm) // 2 * 2 + 21
         self.wide = _drawn(psf, WIDE, 1)
-        self.fine = _drawn(psf, self.side * OVERSAMPLING, OVERSAMPLING)
-        y, x = np.indices(self.wide.shape) - WIDE // 2
-        self.radius = np.hypot(x, y)
-        ring = np.rint(self.radius).astype(int)
-        self.ring = ndimage.median(self.wide, ring, np.arange(ring.max() + 1))[ring]
+        self.fine = _drawn(psf, side * OVERSAMPLING, OVERSAMPLING)
 
     def stamp(self, x, y):
         """Image of a star at (x, y) within a pixel, each from 0 to 1."""
-        shift = int(y * OVERSAMPLING), int(x * OVERSAMPLING)
-        shape = self.side, OVERSAMPLING, self.side, OVERSAMPLING
-        return np.roll(self.fine, shift, (0, 1)).reshape(shape).sum((1, 3))
-
-    def mark_spikes(self, labels, flux, row, column, noise):
-        """Mark what stands out of the ring at the same distance from a bright star."""
-        view, part = overlap(WIDE, row, column)
-        light, ring, radius = (a[part] for a in (self.wide * flux, self.ring * flux, self.radius))
-        above = light - ring
-        spike, unsure = np.zeros((2, SIDE, SIDE), bool)
-        spike[view] = (above > 1.5 * noise) & (light > 1.6 * ring) & (radius > 2.5 * self.fwhm)
-        unsure[view] = (above > 0.3 * noise) & (radius > 1.2 * self.fwhm)
-        labels.mark("SP", spike, unsure)
+        return on_pixels(self.fine, OVERSAMPLING, x, y)
 
 
 def _drawn(profile, side, oversampling):
@@ -130,21 +108,11 @@ def _drawn(profile, side, oversampling):
     return np.maximum(image, 0)
 
 
-def overlap(side, row, column):
-    """Where a square image around a pixel of the scene falls: slices of the scene and of it."""
-    top, left = row - side // 2, column - side // 2
-    spans = [(max(0, at), min(SIDE, max(0, at + side))) for at in (top, left)]
-    view = tuple(slice(*span) for span in spans)
-    part = tuple(
-        slice(a - at, max(a, b) - at) for (a, b), at in zip(spans, (top, left), strict=True)
-    )
-    return view, part
-
-
-def add(image, stamp, row, column):
-    """Add a square image around a pixel of the scene."""
-    view, part = overlap(stamp.shape[0], row, column)
-    image[view] += stamp[part]
+def on_pixels(fine, oversampling, x, y):
+    """A square image on finer pixels, moved to (x, y) within a pixel, on pixels."""
+    shift = int(y * oversampling), int(x * oversampling)
+    side = len(fine) // oversampling
+    return np.roll(fine, shift, (0, 1)).reshape(side, oversampling, side, -1).sum((1, 3))
 
 
 def power_law_field(rng, exponent):
@@ -160,31 +128,31 @@ def objects(rng, ranges, telescope, noise, well, labels):
     """Light of stars, galaxies and of a glow; marks spikes and bright background."""
     light = np.zeros((SIDE, SIDE))
     peak = telescope.wide.max()
-    count = rng.poisson(log_uniform(rng, (30, 2500)))
+    count = rng.poisson(log_uniform(rng, 30, 2500))
     faint = noise * telescope.fwhm * 6 * (rng.pareto(rng.uniform(0.5, 0.9), count) + 0.7)
     faint = np.minimum(faint, 3 * well * telescope.fwhm**2)
-    bright = well / peak * log_uniform(rng, ranges.bright, rng.choice([0, 1, 3, 6]))
+    bright = well / peak * log_uniform(rng, *ranges.bright, rng.choice([0, 1, 3, 6]))
     for flux in (*faint, *bright):
         x, y = rng.uniform(-20, SIDE + 20, 2)
         row, column = int(np.floor(y)), int(np.floor(x))
         if flux * peak < 20 * noise:
-            add(light, telescope.stamp(x - column, y - row) * flux, row, column)
+            add_stamp(light, telescope.stamp(x - column, y - row) * flux, row, column)
             continue
-        add(light, telescope.wide * flux, row, column)
+        add_stamp(light, telescope.wide * flux, row, column)
         if telescope.vanes:
-            telescope.mark_spikes(labels, flux, row, column, noise)
+            mark_spikes(labels, column, row, flux, telescope, noise)
     seeing = galsim.Moffat(beta=3, fwhm=telescope.fwhm)
     for _ in range(rng.poisson(rng.choice([3, 20]))):
-        radius = telescope.fwhm * log_uniform(rng, (0.5, 8))
+        radius = telescope.fwhm * log_uniform(rng, 0.5, 8)
         galaxy = galsim.Sersic(n=rng.uniform(0.8, 3.5), half_light_radius=radius)
         galaxy = galaxy.shear(q=rng.uniform(0.12, 1), beta=rng.uniform(0, 180) * galsim.degrees)
-        flux = noise * telescope.fwhm**2 * log_uniform(rng, (3, 300))
+        flux = noise * telescope.fwhm**2 * log_uniform(rng, 3, 300)
         stamp = galsim.Convolve(galaxy, seeing).withFlux(flux).drawImage(nx=161, ny=161, scale=1)
-        add(light, stamp.array, *rng.integers(0, SIDE, 2))
+        add_stamp(light, stamp.array, *rng.integers(0, SIDE, 2))
     if rng.uniform() < 0.25:
         y, x = np.indices(light.shape) - rng.uniform(0, SIDE, (2, 1, 1))
         radius = rng.uniform(*ranges.glow_radius)
-        light += noise * log_uniform(rng, ranges.glow) * np.exp(-(x**2 + y**2) / radius**2)
+        light += noise * log_uniform(rng, *ranges.glow) * np.exp(-(x**2 + y**2) / radius**2)
     labels.light("BBG", ndimage.gaussian_filter(light, BBG_SIGMA), noise, 3, 0.5)
     return light
 
@@ -192,7 +160,7 @@ def objects(rng, ranges, telescope, noise, well, labels):
 def nebula(rng, ranges, noise, labels):
     """Log-normal clouds; marks them."""
     light = np.exp(rng.uniform(0.6, 1.3) * power_law_field(rng, -rng.uniform(2.6, 3.4)))
-    light *= noise * log_uniform(rng, ranges.nebula) / np.percentile(light, 99)
+    light *= noise * log_uniform(rng, *ranges.nebula) / np.percentile(light, 99)
     labels.light("NEB", light, noise, 1, 0.1)
     return light
 
@@ -200,10 +168,10 @@ def nebula(rng, ranges, noise, labels):
 def fringes(rng, ranges, noise, labels):
     """Two sets of waves over a smooth thickness; marks the whole image."""
     phase = ndimage.gaussian_filter(power_law_field(rng, -3.6), rng.uniform(15, 60))
-    phase *= 2 * np.pi / (np.hypot(*np.gradient(phase)).mean() * log_uniform(rng, (12, 70)))
+    phase *= 2 * np.pi / (np.hypot(*np.gradient(phase)).mean() * log_uniform(rng, 12, 70))
     waves = 0.7 * np.sin(phase) + 0.3 * np.sin(phase * rng.uniform(1.1, 1.6) + 1)
     labels.mark("FR", np.ones((SIDE, SIDE), bool))
-    return noise * log_uniform(rng, ranges.fringes) * waves
+    return noise * log_uniform(rng, *ranges.fringes) * waves
 
 
 def trails(rng, ranges, fwhm, noise, labels):
@@ -238,7 +206,7 @@ def trails(rng, ranges, fwhm, noise, labels):
             profile = profile * (along < rng.uniform(-200, 200))
         elif change == "flares":
             profile = profile * np.exp(-((along / rng.uniform(80, 400)) ** 2))
-        light += noise * log_uniform(rng, ranges.trail) * profile / profile.max()
+        light += noise * log_uniform(rng, *ranges.trail) * profile / profile.max()
     labels.light("TRL", light, noise, 0.8, 0.08)
     return light
 
@@ -248,11 +216,11 @@ def afterglow(rng, ranges, telescope, noise, well, labels):
     glow = np.zeros((SIDE, SIDE))
     inner = telescope.wide[150:-150, 150:-150]
     for _ in range(rng.integers(2, 25)):
-        star = inner * well / inner.max() * log_uniform(rng, (1.6, 300))
+        star = inner * well / inner.max() * log_uniform(rng, 1.6, 300)
         filled = np.minimum(star / well, 1) ** rng.uniform(1, 2)
         filled[star < 0.3 * well] = 0
-        add(glow, filled * log_uniform(rng, (0.3, 1)), *rng.integers(0, SIDE, 2))
-    glow = np.minimum(glow, 1.2) * noise * log_uniform(rng, ranges.afterglow)
+        add_stamp(glow, filled * log_uniform(rng, 0.3, 1), *rng.integers(0, SIDE, 2))
+    glow = np.minimum(glow, 1.2) * noise * log_uniform(rng, *ranges.afterglow)
     labels.light("P", glow, noise, 1, 0.1)
     return glow
 
@@ -262,7 +230,7 @@ def cosmic_rays(rng):
     charge = np.zeros((SIDE, SIDE))
     thickness, pixel = rng.uniform(15, 250), rng.uniform(10, 18)  # micrometres
     diffusion = rng.uniform(0.25, 0.5)  # pixels, from the far side of the detector
-    for _ in range(rng.poisson(log_uniform(rng, (7, 240)))):
+    for _ in range(rng.poisson(log_uniform(rng, 7, 240))):
         # Zenith angles of muons go as cos^2.
         angle = np.arccos(rng.uniform(0.02, 1) ** (1 / 3))
         length = min(thickness * np.tan(angle) / pixel, 400)
@@ -277,15 +245,15 @@ def cosmic_rays(rng):
         way, turn = np.linspace(0, length, steps), rng.uniform(0, 2 * np.pi)
         spread = diffusion * np.sqrt(np.linspace(0.05, 1, steps))
         collect(rng, charge, way * np.cos(turn), way * np.sin(turn), freed, spread)
-    for _ in range(rng.poisson(log_uniform(rng, (3, 90)))):
+    for _ in range(rng.poisson(log_uniform(rng, 3, 90))):
         # Scattering grows, and so does the charge, as an electron slows down.
         slow = np.linspace(0, 1, int(rng.exponential(60)) + 6)
         turn = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.12 + 0.25 * slow**2))
         x, y = np.cumsum(0.35 * np.cos(turn)), np.cumsum(0.35 * np.sin(turn))
         collect(rng, charge, x, y, rng.gamma(2, 250, slow.size) * (1 + 2 * slow**4), diffusion)
-    for _ in range(rng.poisson(log_uniform(rng, (3, 55)))):
+    for _ in range(rng.poisson(log_uniform(rng, 3, 55))):
         origin = np.zeros(1)
-        collect(rng, charge, origin, origin, log_uniform(rng, (150, 8000), 1), diffusion)
+        collect(rng, charge, origin, origin, log_uniform(rng, 150, 8000, 1), diffusion)
     return charge
 
 
@@ -334,7 +302,7 @@ def defects(rng, ranges, electrons, sky, noise, labels):
             line = line if rng.uniform() < 0.8 else line[::-1]
             part = electrons[line]
             if name == "HCL":
-                level = noise * log_uniform(rng, ranges.line)
+                level = noise * log_uniform(rng, *ranges.line)
                 part += level + rng.normal(0, np.sqrt(level), part.shape)
             elif dark_shows:
                 part *= rng.choice([0, 0.3])
@@ -344,11 +312,11 @@ def defects(rng, ranges, electrons, sky, noise, labels):
             mask[line] = True
             labels.mark(name, mask)
     for name in ("HP", "DP"):
-        count = rng.poisson(log_uniform(rng, (7, 400)))
+        count = rng.poisson(log_uniform(rng, 7, 400))
         mask = np.zeros(electrons.shape, bool)
         mask.flat[rng.choice(mask.size, count, replace=False)] = True
         if name == "HP":
-            electrons[mask] += noise * log_uniform(rng, ranges.hot, count)
+            electrons[mask] += noise * log_uniform(rng, *ranges.hot, count)
         elif dark_shows:
             electrons[mask] *= np.where(rng.uniform(size=count) < 0.7, 0, 0.4)
         else:
@@ -374,7 +342,7 @@ def draw_scene(rng, ranges):
     """
     labels = Labels((SIDE, SIDE))
     telescope = Telescope(rng, ranges)
-    sky, read_noise = log_uniform(rng, ranges.sky), rng.uniform(2, 12)
+    sky, read_noise = log_uniform(rng, *ranges.sky), rng.uniform(2, 12)
     noise = np.sqrt(sky + read_noise**2)
     well = rng.uniform(4e4, 2e5) + 3 * sky
 
@@ -419,13 +387,6 @@ def draw_scene(rng, ranges):
     return image.astype(np.float32), labels.positive, labels.unsure
 
 
-def write_scene(folder, seed, ranges, index):
-    """Write scene `index` of a seed, which is always the same."""
-    scene = draw_scene(np.random.default_rng((seed, index)), ranges)
-    names = "image", "positive", "unsure"
-    np.savez(folder / f"scene_{index:06d}.npz", **dict(zip(names, scene, strict=True)))
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where the scenes go; made if need be")
@@ -433,12 +394,14 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hard", action="store_true", help="faint faults, on top of each other")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
     ranges = HARD if options.hard else PLAIN
-    write = partial(write_scene, options.folder, options.seed, ranges)
-    with multiprocessing.Pool(os.cpu_count()) as pool:
-        for _ in tqdm(pool.imap_unordered(write, range(options.scenes)), total=options.scenes):
-            pass
+    write_scenes(
+        options.folder,
+        "mask",
+        lambda rng, index: draw_scene(rng, ranges),
+        options.seed,
+        options.scenes,
+    )
 
 
 if __name__ == "__main__":

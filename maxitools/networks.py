@@ -335,7 +335,7 @@ class Network:
         if thresholds is not None:
             limits = raw_threshold(np.array([thresholds[name] for name in classes]), factors)
         indices = [self.recipe.classes.index(name) for name in classes]
-        key = *indices, *factors, *([] if limits is None else limits)
+        key = tuple(indices), tuple(factors), None if limits is None else tuple(limits)
         return self._kept(key, lambda: self._masks(indices, factors, limits))
 
     def tracks(self):

@@ -15,7 +15,7 @@ from training import contaminants as add
 from training.contaminants import log_uniform
 from training.fields import star_catalogue
 from training.motions import AFFECTED, MOTIONS, STEPS, UNAFFECTED, elongation, motion, random_motion
-from training.optics import OVERSAMPLING, PsfField, dwell, random_aberrations, random_psf
+from training.optics import PsfField, dwell, random_aberrations, random_psf
 from training.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
@@ -91,11 +91,13 @@ def sharp_psf(rng, shape, distorted):
     fwhm = float(np.clip(rng.lognormal(np.log(3.2), 0.55), 1.3, 10))
     ellipticity = float(min(rng.exponential(0.025), 0.12))
     distortion = rng.uniform() < distorted
-    if not distortion or rng.uniform() < 0.6:
-        aberrations = random_aberrations(rng, EVERYWHERE if distortion else {"sharp": 1.0})
-        if distortion:
-            # Up to optics near their diffraction limit: a narrow core in wide, lopsided wings.
-            aberrations["share"] *= rng.uniform(1, 2.5)
+    if not distortion:
+        aberrations = random_aberrations(rng, {"sharp": 1.0})
+        return random_psf(rng, fwhm, aberrations=aberrations, ellipticity=ellipticity)
+    if rng.uniform() < 0.6:
+        aberrations = random_aberrations(rng, EVERYWHERE)
+        # Up to optics near their diffraction limit: a narrow core in wide, lopsided wings.
+        aberrations["share"] *= rng.uniform(1, 2.5)
         return random_psf(rng, fwhm, aberrations=aberrations, ellipticity=ellipticity)
     # The same telescope, off its axis: aberrations grow with the distance, coma as it does and
     # astigmatism as its square, and point to the axis.
@@ -141,11 +143,7 @@ def draw_exposure(rng, shape, sources):
     affected = rng.uniform() < 0.5
     if sources.backgrounds and rng.uniform() < 0.25:
         return real_exposure(rng, shape, sources, affected)
-    # Stars are drawn at every third of a pixel: exposures differ in which, so that there are no
-    # gaps, and a star between two pixels is nothing unheard of.
-    psf = sharp_psf(rng, shape, DISTORTED[affected]).moved(
-        *rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING
-    )
+    psf = sharp_psf(rng, shape, DISTORTED[affected]).dithered(rng)
     kind, amount = "none", 0.0
     if not affected and rng.uniform() < 0.3:
         x, y = motion(rng, "shake", psf.fwhm * rng.uniform(0.05, 0.3))

@@ -93,6 +93,14 @@ class Psf:
         core = fftconvolve(self.core, dwell(x * OVERSAMPLING, y * OVERSAMPLING))
         return replace(self, core=core.astype(np.float32), wide=wide, wings=wings)
 
+    def dithered(self, rng):
+        """The same, moved by up to half a fine pixel.
+
+        Stars are drawn at every fine pixel; images should differ in which, so that there are no
+        gaps: a sharp star between two pixels looks unlike one in the middle of a pixel.
+        """
+        return self.moved(*rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING)
+
     @cached_property
     def core_share(self):
         """Share of a star's light that `core` draws when `wings` draws the rest."""
@@ -191,7 +199,12 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     share = aberrations.get("share", 0.0)
     # With less than a pixel in lambda / D the pupil would not fit the grid of native pixels; a
     # larger telescope differs in its wings only, which the opacity of the vanes varies instead.
-    lowest, highest = (0.08, 0.3) if share > 1 else (0.08, 0.15) if share > 0.5 else (0.12, 0.45)
+    if share > 1:
+        lowest, highest = 0.08, 0.3
+    elif share > 0.5:
+        lowest, highest = 0.08, 0.15
+    else:
+        lowest, highest = 0.12, 0.45
     airy = max(1.15, fwhm * rng.uniform(lowest, highest))
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
     seeing = _Seeing(rng, ellipticity)
@@ -230,21 +243,20 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     )
 
 
-def random_aberrations(rng, kinds=None):
+def random_aberrations(rng, kinds=KINDS):
     """Draw weights of aberrations: none to speak of, one that dominates, or a mixture.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-    kinds : dict of str to float, optional
-        How often what dominates is which of `KINDS`; those are the default.
+    kinds : dict of str to float
+        How often what dominates is which of `KINDS`.
 
     Returns
     -------
     dict of str to float
         As the argument of `random_psf`.
     """
-    kinds = kinds or KINDS
     kind = rng.choice(list(kinds), p=list(kinds.values()))
     weights = {name: rng.normal(0, 0.3) for name in ABERRATIONS}
     if kind == "sharp":
@@ -303,9 +315,10 @@ class _Pupil:
             self.vanes.append((float(angle), width, float(offset), float(bend)))
         # A pattern of n-fold symmetry turns by the n-th part of its phase.
         folds = {"astigmatism": 2, "trefoil": 3}
-        self.turns = {name: rng.uniform(0, 2 * np.pi) for name in ABERRATIONS}
         if "turn" in aberrations:
             self.turns = {name: folds.get(name, 1) * aberrations["turn"] for name in ABERRATIONS}
+        else:
+            self.turns = {name: rng.uniform(0, 2 * np.pi) for name in ABERRATIONS}
         self.weights = {name: aberrations.get(name, 0.0) for name in ABERRATIONS}
         self._scale(blur)
 

@@ -12,7 +12,7 @@ from maxitools.classes import CLASSES
 from training import contaminants as add
 from training.contaminants import log_uniform
 from training.fields import bright_stars, galaxies, render_stars, star_catalogue
-from training.optics import OVERSAMPLING, random_psf
+from training.optics import random_psf
 
 BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
 # Smoothing of the light of objects that decides on bright background, in pixels.
@@ -119,10 +119,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
     sharp = log_uniform(rng, 1.3, 2.4) if rng.uniform() < 0.4 else None
-    if psf is None:
-        # Stars are drawn at every third of a pixel; scenes differ in which, so that there are no
-        # gaps: a sharp star between two pixels looks unlike one in the middle of a pixel.
-        psf = random_psf(rng, fwhm=sharp).moved(*rng.uniform(-0.5, 0.5, (2, 1)) / OVERSAMPLING)
+    psf = psf or random_psf(rng, fwhm=sharp).dithered(rng)
     clean = rng.uniform() < 0.08
     # What looks alike has to be seen together: trails over nebulae and fringes, say.
     busy = 0.0 if clean else busy * rng.choice([1.0, 1.7])
@@ -190,7 +187,7 @@ def _objects(rng, shape, detector, psf, stars, share, labels):
     objects = render_stars(shape, x, y, flux, psf, bright)
     if psf.vanes:
         for star in bright:
-            _spikes(labels, x[star], y[star], flux[star], psf, detector.noise)
+            mark_spikes(labels, x[star], y[star], flux[star], psf, detector.noise)
     if rng.uniform() < 0.8:
         objects += galaxies(rng, shape, psf, detector.noise)
     if share("BBG", 0.35):
@@ -199,8 +196,17 @@ def _objects(rng, shape, detector, psf, stars, share, labels):
     return objects
 
 
-def _spikes(labels, x, y, flux, psf, noise):
-    """Mark what stands out of the ring at the same distance from a star."""
+def mark_spikes(labels, x, y, flux, psf, noise):
+    """Mark what stands out of the ring at the same distance from a star.
+
+    Parameters
+    ----------
+    labels : Labels
+    x, y, flux, noise : float
+        Pixels; electrons.
+    psf : Psf
+        Or what else has its `wide` and `fwhm`.
+    """
     light = psf.wide * np.float32(flux)
     half = light.shape[0] // 2
     shape = labels.positive.shape

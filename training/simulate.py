@@ -18,27 +18,55 @@ from training import sources
 from training.exposures import draw_exposure
 from training.scenes import Sources, draw_scene
 
-# Real frames and footprints, for workers to inherit rather than to copy.
-_shared = []
+DRAW = {"mask": draw_scene, "track": draw_exposure}
+# What a scene of each task holds, in the order in which it is drawn.
+NAMES = {
+    "mask": ("image", "positive", "unsure"),
+    "track": ("image", "affected", "name", "amount"),
+}
+# What draws a scene, with real frames and footprints, for workers to inherit rather than to copy.
+_drawing = []
 
 
-def _write_scene(folder, task, seed, size, index):
+def write_scenes(folder, task, draw, seed, count, workers=None):
+    """
+    Write scenes, but for those that are there already.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    task : str
+        ``"mask"`` or ``"track"``.
+    draw : callable
+        From a `numpy.random.Generator` and the number of the scene to what `NAMES` tells.
+    seed, count : int
+    workers : int, optional
+        Processes; as many as there are cores when not given.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _drawing.append(draw)
+    write = partial(_write_scene, folder, NAMES[task], seed)
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        for _ in tqdm(pool.imap_unordered(write, range(count)), total=count, unit="scene"):
+            pass
+
+
+def _write_scene(folder, names, seed, index):
     path = folder / f"scene_{index:06d}.npz"
     if path.exists():
         return
-    draw = draw_scene if task == "mask" else draw_exposure
-    names = ("positive", "unsure") if task == "mask" else ("affected", "name", "amount")
-    image, *truth = draw(np.random.default_rng((seed, index)), (size, size), _shared[-1])
+    scene = _drawing[-1](np.random.default_rng((seed, index)), index)
     part = path.with_suffix(".part")
     with open(part, "wb") as file:
-        np.savez(file, image=image, **dict(zip(names, truth, strict=True)))
+        np.savez(file, **dict(zip(names, scene, strict=True)))
     os.replace(part, path)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.simulate", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the scenes go; made if need be")
-    parser.add_argument("--task", choices=("mask", "track"), default="mask", help="default: mask")
+    parser.add_argument("--task", choices=DRAW, default="mask", help="default: mask")
     parser.add_argument("--scenes", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--size", type=int, default=512, help="side in pixels (default: 512)")
     parser.add_argument("--seed", type=int, default=1)
@@ -47,17 +75,19 @@ def main(arguments=None):
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)
 
-    options.folder.mkdir(parents=True, exist_ok=True)
     real = Sources(
         sources.read_backgrounds(options.backgrounds) if options.backgrounds else [],
         sources.read_footprints(options.footprints) if options.footprints else [],
     )
-    _shared.append(real)
-    write = partial(_write_scene, options.folder, options.task, options.seed, options.size)
-    with multiprocessing.get_context("fork").Pool(options.workers) as pool:
-        scenes = pool.imap_unordered(write, range(options.scenes))
-        for _ in tqdm(scenes, total=options.scenes, unit="scene"):
-            pass
+    draw, shape = DRAW[options.task], (options.size, options.size)
+    write_scenes(
+        options.folder,
+        options.task,
+        lambda rng, index: draw(rng, shape, real),
+        options.seed,
+        options.scenes,
+        options.workers,
+    )
 
 
 if __name__ == "__main__":
