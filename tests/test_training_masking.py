@@ -15,9 +15,9 @@ from training import masking, simulate, train
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def crossed(positive, unsure, logits):
+def crossed(positive, unsure, logits, core=0):
     """The loss of one pixel of which each class has a weight of its own."""
-    labels = np.array([positive, unsure], np.int32).reshape(1, 1, 1, 2)
+    labels = np.array([positive, unsure, core], np.int32).reshape(1, 1, 1, 3)
     loss = masking.weighted_cross_entropy(np.array([3.0, 1.0]), np.array([1.0, 2.0]))
     return float(loss(labels, np.array(logits, np.float32).reshape(1, 1, 1, 2))[0, 0, 0])
 
@@ -30,6 +30,24 @@ def test_the_loss_is_the_weighted_cross_entropy_of_each_class():
 
 def test_an_unsure_class_costs_nothing():
     assert crossed(0b00, 0b11, [9.0, -9.0]) == 0.0
+
+
+def test_a_star_taken_for_a_cosmic_ray_costs_more_than_sky():
+    logits = [2.0, 0.0]
+    other_class = np.log(2) / 2 / 2
+    sky = crossed(0b00, 0b00, logits) - other_class
+    assert crossed(0b00, 0b00, logits, core=1) - other_class == pytest.approx(
+        masking.CORE_WEIGHT * sky, rel=1e-5
+    )
+
+
+def test_cores_are_those_of_stars_and_not_of_cosmic_rays():
+    y, x = np.indices((60, 60))
+    star = 100 * np.exp(-((y - 20) ** 2 + (x - 30.4) ** 2) / (2 * 0.7**2))
+    sky = star.copy()
+    sky[40, 40:46] = 50
+    cores = masking.sharp_cores(sky, sky - star > 0)
+    np.testing.assert_array_equal(cores, star > 50)
 
 
 def test_who_knows_the_shares_only_pays_one_for_each_class():

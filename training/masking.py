@@ -2,11 +2,13 @@
 
 import numpy as np
 from keras import ops
+from scipy import ndimage
 
 from maxitools.classes import NAMES
 from maxitools.normalisation import two_scale
 from training.architectures import mask_network
 from training.dataset import SceneFolder
+from training.scenes import BIT
 
 MESH = 128
 CROP = 384
@@ -16,6 +18,11 @@ WEIGHTS = {
     "CR": 4, "HCL": 4, "DCL": 4, "HP": 10, "DP": 10, "P": 3, "TRL": 2, "FR": 1, "NEB": 1,
     "SAT": 4, "SP": 4, "OV": 2, "BBG": 1, "BG": 1,
 }  # fmt: skip
+# What an object's core may be mistaken for.
+SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
+# Weight in the loss of the class CR of pixels in the core of an object that no ray has hit: one
+# sharp star that is masked spoils more than one hit that is not.
+CORE_WEIGHT = 10
 
 # What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
 DEFAULT_PRIORS = {
@@ -42,9 +49,11 @@ class Dataset(SceneFolder):
         for i in range(len(NAMES)):
             bit = np.uint16(1 << i)
             self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
+        pixels = np.clip(two_scale(scene["image"], MESH), -6e4, 6e4)
+        cores = sharp_cores(pixels[..., 0], (positive | unsure) & SPOTS > 0)
+        labels = np.stack([positive, unsure, cores.astype(np.uint16)], axis=-1)
         # Half precision holds what matters: values are compared by their arcsinh.
-        pixels = np.clip(two_scale(scene["image"], MESH), -6e4, 6e4).astype(np.float16)
-        return pixels, np.stack([positive, unsure], axis=-1)
+        return pixels.astype(np.float16), labels
 
     @property
     def shares(self):
@@ -53,7 +62,7 @@ class Dataset(SceneFolder):
 
     def __getitem__(self, index):
         pixels = np.empty((BATCH, CROP, CROP, 2), np.float32)
-        labels = np.empty((BATCH, CROP, CROP, 2), np.int32)
+        labels = np.empty((BATCH, CROP, CROP, 3), np.int32)
         for k in range(BATCH):
             scene = self.scenes[self.paths[self.rng.integers(len(self.paths))]]
             y, x = (self.rng.integers(side - CROP + 1) for side in scene[0].shape[:2])
@@ -64,8 +73,29 @@ class Dataset(SceneFolder):
         return pixels, in_blocks(labels)
 
 
+def sharp_cores(sky, spots):
+    """
+    Find the cores of objects, sharp stars most of all: what resembles a cosmic ray and is none.
+
+    Parameters
+    ----------
+    sky : ndarray, (H, W)
+        Pixels above the local sky, in units of its noise.
+    spots : ndarray, bool, (H, W)
+        Where there are, or may be, small contaminants.
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+        Pixels above half of a maximum of at least 8, next to it or the maximum itself.
+    """
+    highest = ndimage.maximum_filter(sky, 3)
+    peaks = (sky == highest) & (sky > 8) & ~ndimage.binary_dilation(spots)
+    return ndimage.binary_dilation(peaks, np.ones((3, 3))) & (sky > highest / 2) & ~spots
+
+
 def in_blocks(labels):
-    """Labels (N, H, W, 2) as the network answers: (N, H / 2, W / 2, 4, 2), of blocks of 2x2."""
+    """Labels (N, H, W, k) as the network answers: (N, H / 2, W / 2, 4, k), of blocks of 2x2."""
     n, height, width, parts = labels.shape
     labels = labels.reshape(n, height // 2, 2, width // 2, 2, parts).swapaxes(2, 3)
     return labels.reshape(n, height // 2, width // 2, 4, parts)
@@ -109,16 +139,20 @@ def weighted_cross_entropy(weights, scales):
     Returns
     -------
     callable
-        `loss(labels, logits)`: int32 (..., 2) bit masks of the positive and unsure classes, as
-        many float logits as there are labels and classes.
+        `loss(labels, logits)`: int32 (..., 3), bit masks of the positive and unsure classes, and 1
+        in the cores of objects, else 0 (see `sharp_cores`); as many float logits as there are
+        labels and classes.
     """
     places = np.arange(len(weights), dtype=np.int32)
+    in_cores = (CORE_WEIGHT - 1) * (places == NAMES.index("CR")).astype(np.float32)
 
     def loss(labels, logits):
-        bits = ops.right_shift(ops.cast(labels, "int32")[..., None], places) & 1
+        labels = ops.cast(labels, "int32")
+        bits = ops.right_shift(labels[..., :2, None], places) & 1
         bits = ops.cast(bits, "float32")
         positive, unsure = bits[..., 0, :], bits[..., 1, :]
         weight = (1 - unsure) * (1 + positive * (weights - 1)) / scales
+        weight *= 1 + ops.cast(labels[..., 2:], "float32") * in_cores
         logits = ops.reshape(ops.cast(logits, "float32"), ops.shape(positive))
         # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
         return ops.mean(weight * (ops.softplus(logits) - positive * logits), axis=-1)

@@ -18,6 +18,8 @@ from scipy.spatial import KDTree
 from scipy.special import gamma, kv
 
 OVERSAMPLING = 3
+# Least lambda / D in pixels: with less than one the pupil would not fit the grid.
+SMALLEST = 1.15
 
 ABERRATIONS = "defocus", "astigmatism", "coma", "trefoil", "spherical"
 # What dominates them, and how often.
@@ -197,15 +199,14 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     if ellipticity is None:
         ellipticity = float(min(rng.exponential(0.03), 0.15))
     share = aberrations.get("share", 0.0)
-    # With less than a pixel in lambda / D the pupil would not fit the grid of native pixels; a
-    # larger telescope differs in its wings only, which the opacity of the vanes varies instead.
-    if share > 1:
-        lowest, highest = 0.08, 0.3
-    elif share > 0.5:
-        lowest, highest = 0.08, 0.15
+    part = rng.uniform()
+    if share > 0.5:
+        lowest, highest = (0.08, 0.3) if share > 1 else (0.08, 0.15)
+        airy = max(SMALLEST, fwhm * (lowest + part * (highest - lowest)))
     else:
-        lowest, highest = 0.12, 0.45
-    airy = max(1.15, fwhm * rng.uniform(lowest, highest))
+        # From large telescopes, whose images the air alone blurs, to diffraction limited ones.
+        lowest, highest = 0.12 * fwhm, max(0.45 * fwhm, SMALLEST)
+        airy = lowest * (highest / lowest) ** part
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
     seeing = _Seeing(rng, ellipticity)
     # Narrow bands, here a single wavelength, leave spikes in dashes.
@@ -357,12 +358,14 @@ class _Pupil:
     def image(self, side, oversampling, wavelengths):
         """Image of a point in a square of this side, centred on [0, 0], sum 1.
 
-        `wavelengths` are relative offsets from the central one.
+        `wavelengths` are relative offsets from the central one.  On native pixels a large telescope
+        is drawn as a smaller one: they differ in their wings only.
         """
+        airy = max(self.airy, SMALLEST / oversampling)
         total = np.zeros((side, side), np.float32)
         for offset in wavelengths.tolist():
             # A pupil that outgrew the grid would be cut square.
-            across = min(side / (oversampling * self.airy * (1 + offset)), side - 3)
+            across = min(side / (oversampling * airy * (1 + offset)), side - 3)
             count = 2 * int(across / 2 + 1) + 1
             x = (np.arange(count, dtype=np.float32) - count // 2) * (2 / across)
             y = x[:, None]

@@ -118,7 +118,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     labels = Labels(shape)
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
-    sharp = log_uniform(rng, 1.3, 2.4) if rng.uniform() < 0.4 else None
+    sharp = log_uniform(rng, 0.9, 2.4) if rng.uniform() < 0.4 else None
     psf = psf or random_psf(rng, fwhm=sharp).dithered(rng)
     clean = rng.uniform() < 0.08
     # What looks alike has to be seen together: trails over nebulae and fringes, say.
@@ -259,7 +259,7 @@ def _diffuse(rng, shape, detector, share, labels):
         labels.light("NEB", nebula, noise, 1, 0.1)
         light += nebula
     if fringed:
-        amplitude = log_uniform(rng, 0.55, 4 if rng.uniform() < 0.5 else 40)
+        amplitude = log_uniform(rng, 0.55, 4 if rng.uniform() < 0.4 else 80)
         if rng.uniform() < 0.25:
             # They die out where the detector is thick, or the filter lets no lines through.
             edge = rng.uniform(1, 6) * (add.random_field(rng, shape, -4) + rng.uniform(-0.5, 1))
