@@ -35,6 +35,8 @@ OFF_AXIS = {"astigmatism": 0.5, "coma": 0.25, "trefoil": 0.05, "mixture": 0.2}
 EMPTY = 0.06
 # How often a real frame that moves has star trails.
 TRAILS = 0.35
+# How often the noise of a real frame is smeared, as after shifting and adding, or resampling.
+SMEARED = 0.25
 # Stars that a real frame needs to show whether it moved.
 ENOUGH = 4
 
@@ -183,7 +185,7 @@ def draw_exposure(rng, shape, sources):
 
 
 def real_exposure(rng, shape, sources, affected):
-    """Cut from a sharp real frame; when affected, its objects move, but not its noise.
+    """Cut from a sharp real frame; when affected, its objects move, but seldom its noise.
 
     Real fields have few stars: the cut is two to three times as high and wide as asked for, where
     the frame is.
@@ -220,7 +222,12 @@ def real_exposure(rng, shape, sources, affected):
         moved = np.maximum(fftconvolve(np.where(objects, residual, 0), kernel, mode="same"), 0)
         # Photon noise of the objects, in units of the sky's noise, at a gain that nobody knows.
         photons = np.sqrt(moved * log_uniform(rng, 0.003, 0.3))
-        residual = noise + moved + photons * rng.standard_normal(shape, dtype=np.float32)
+        noise += photons * rng.standard_normal(shape, dtype=np.float32)
+        if rng.uniform() < SMEARED:
+            # With its stars or without them: noise alone tells nothing.
+            way = kernel if affected else dwell(*random_motion(rng, fwhm, trail=TRAILS)[1:])
+            noise = fftconvolve(noise, way, mode="same")
+        residual = noise + moved
     image = residual + level
     if rng.uniform() < 0.5:
         image += 0.1 * add.cosmic_rays(rng, shape, rng.integers(1, 60))

@@ -12,14 +12,14 @@ STEPS = 3000
 
 # How often each is drawn.
 MOTIONS = {
-    "drift": 0.2,
-    "jumps": 0.22,
+    "drift": 0.17,
+    "jumps": 0.2,
     "oscillation": 0.13,
     "walk": 0.16,
     "shake": 0.05,
     "lost": 0.05,
     "rotation": 0.04,
-    "trail": 0.15,
+    "trail": 0.2,
 }
 
 
@@ -123,7 +123,7 @@ def random_motion(rng, fwhm, trail=MOTIONS["trail"]):
     while True:
         kind = str(rng.choice([*kinds, "trail"], p=shares))
         # Long trails look unlike all else: their stars fill no stamp any more.
-        extent = log_uniform(rng, 15, 150) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
+        extent = log_uniform(rng, 15, 250) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
         x, y = motion(rng, kind, extent)
         if rng.uniform() < 0.15 and kind != "trail":
             x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))
