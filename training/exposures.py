@@ -20,7 +20,7 @@ from training.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
 # but those that do are what a network takes for tracking errors: it has to see many.
-DISTORTED = 0.35, 0.1
+DISTORTED = 0.4, 0.1
 # What they are, all over the field and growing away from the axis of the telescope.
 EVERYWHERE = {
     "defocus": 0.08,
@@ -49,7 +49,7 @@ def rotated(rng, psf, shape):
     PsfField or None
         None when the rotation hardly shows: most stars move less than a drift that counts.
     """
-    guide = rng.uniform(-0.5, 1.5, 2) * shape[::-1]
+    guide = rng.uniform(-0.2, 1.2, 2) * shape[::-1]
     places = grid(shape, 3)
     reach = np.hypot(*(places - guide).T)
     # At the median distance from the guide star, the arc is that long.
@@ -96,7 +96,7 @@ def sharp_psf(rng, shape, distorted):
     if not distortion:
         aberrations = random_aberrations(rng, {"sharp": 1.0})
         return random_psf(rng, fwhm, aberrations=aberrations, ellipticity=ellipticity)
-    if rng.uniform() < 0.6:
+    if rng.uniform() < 0.5:
         aberrations = random_aberrations(rng, EVERYWHERE)
         # Up to optics near their diffraction limit: a narrow core in wide, lopsided wings.
         aberrations["share"] *= rng.uniform(1, 2.5)

@@ -12,13 +12,13 @@ STEPS = 3000
 
 # How often each is drawn.
 MOTIONS = {
-    "drift": 0.17,
+    "drift": 0.18,
     "jumps": 0.2,
     "oscillation": 0.13,
-    "walk": 0.16,
+    "walk": 0.165,
     "shake": 0.05,
     "lost": 0.05,
-    "rotation": 0.04,
+    "rotation": 0.025,
     "trail": 0.2,
 }
 
