@@ -22,7 +22,7 @@ WEIGHTS = {
 SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
 # Weight in the loss of the class CR of pixels in the core of an object that no ray has hit: one
 # sharp star that is masked spoils more than one hit that is not.
-CORE_WEIGHT = 10
+CORE_WEIGHT = 30
 
 # What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
 DEFAULT_PRIORS = {
