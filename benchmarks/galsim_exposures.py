@@ -22,7 +22,7 @@ OVERSAMPLING = 4
 READ_NOISE = 5  # electrons
 WELL = 60000
 ABERRATIONS = "defocus", "astig1", "astig2", "coma1", "coma2", "trefoil1", "trefoil2", "spher"
-# Waves in each aberration, of most telescopes and of one in five.
+# Waves in each aberration, of most telescopes and of some.
 GOOD, POOR = 0.03, 0.12
 
 
@@ -61,9 +61,9 @@ def path(rng, kind, extent):
     return x - x.mean(), y - y.mean()
 
 
-def telescope(rng, fwhm):
-    """Point-spread function of a telescope in a seeing of this FWHM in pixels."""
-    waves = POOR if rng.uniform() < 0.2 else GOOD
+def telescope(rng, fwhm, poor):
+    """Point-spread function of a telescope, now and then poor, in seeing of this FWHM in pixels."""
+    waves = POOR if rng.uniform() < poor else GOOD
     optics = galsim.OpticalPSF(
         lam_over_diam=fwhm * rng.uniform(0.08, 0.25),
         obscuration=rng.uniform(0, 0.4),
@@ -77,7 +77,7 @@ def telescope(rng, fwhm):
     return galsim.Convolve(seeing, optics, galsim.Pixel(1))
 
 
-def draw_exposure(rng, affected):
+def draw_exposure(rng, affected, poor=0.2):
     """
     Draw an exposure.
 
@@ -86,6 +86,8 @@ def draw_exposure(rng, affected):
     rng : numpy.random.Generator
     affected : bool
         Whether the image moves on the detector.
+    poor : float
+        Share of telescopes with strong aberrations.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def draw_exposure(rng, affected):
     """
     fwhm = rng.uniform(2, 6)
     side = int(16 * fwhm + 40) // 2 * 2 + 1
-    psf = telescope(rng, fwhm).drawImage(
+    psf = telescope(rng, fwhm, poor).drawImage(
         nx=side * OVERSAMPLING, ny=side * OVERSAMPLING, scale=1 / OVERSAMPLING, method="no_pixel"
     )
     psf, kind, amount = psf.array.astype(float), "none", 0.0
@@ -155,11 +157,12 @@ def main():
     parser.add_argument("folder", type=Path, help="where the exposures go; made if need be")
     parser.add_argument("--scenes", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--poor", type=float, default=0.2, help="share of telescopes that are poor")
     options = parser.parse_args()
     write_scenes(
         options.folder,
         "track",
-        lambda rng, index: draw_exposure(rng, affected=index % 2 == 0),
+        lambda rng, index: draw_exposure(rng, index % 2 == 0, options.poor),
         options.seed,
         options.scenes,
     )
