@@ -11,6 +11,7 @@ import numpy as np
 
 import maximask
 from maxitools.classes import NAMES
+from training.fields import add_stamp
 
 SIDE, STAMP = 800, 41
 WIDTHS = 1.5, 1.6, 1.7, 1.8, 2.0, 2.5
@@ -53,12 +54,11 @@ def star_field(rng, psf):
         stamp = psf.withFlux(flux).drawImage(
             nx=STAMP, ny=STAMP, scale=1, method="no_pixel", offset=rng.uniform(-0.5, 0.5, 2)
         )
-        top, left = row - STAMP // 2, column - STAMP // 2
-        light[top : top + STAMP, left : left + STAMP] += stamp.array
+        add_stamp(light, stamp.array, row, column)
         if 10 * noise < stamp.array.max() < 0.8 * WELL:
             y, x = np.nonzero(stamp.array > stamp.array.max() / 2)
             order = np.argsort(-stamp.array[y, x])
-            cores.append((y[order] + top, x[order] + left))
+            cores.append((y[order] + row - STAMP // 2, x[order] + column - STAMP // 2))
     electrons = rng.poisson(np.maximum(light, 0) + sky) + rng.normal(0, READ_NOISE, light.shape)
     return np.minimum(electrons, WELL).astype(np.float32), cores
 

@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from maxitools.classes import NAMES
 from training import evaluate, metrics
+from training.scenes import BIT
 
 
 @pytest.fixture(scope="module")
@@ -103,16 +104,16 @@ def write_scene(path, positive, unsure=()):
     truth = np.zeros((16, 16), np.uint16)
     left_out = np.zeros((16, 16), np.uint16)
     for name, region in positive:
-        truth[region] |= evaluate.bit(name)
+        truth[region] |= BIT[name]
     for name, region in unsure:
-        left_out[region] |= evaluate.bit(name)
+        left_out[region] |= BIT[name]
     np.savez(path, image=truth.astype(np.float32), positive=truth, unsure=left_out)
 
 
 def oracle(image):
     """Probabilities 0.9 and 0.1, right in every pixel."""
     bits = image.astype(np.uint16)
-    planes = [(bits & evaluate.bit(name)) > 0 for name in NAMES]
+    planes = [(bits & BIT[name]) > 0 for name in NAMES]
     return np.where(planes, np.float32(0.9), np.float32(0.1))
 
 

@@ -16,15 +16,11 @@ from maxitools import decisions, networks
 from maxitools.classes import NAMES
 from training import metrics
 from training.dataset import scene_paths
+from training.scenes import BIT
 
 # Smoothed light of objects has no sharp meaning where the sky itself carries structure.
 BBG_SPOILERS = ("FR", "NEB")
 MASK_COLUMNS = ("AUC", "TPR@1e-3", "TPR@1e-2", "AP", "Matthews", "precision", "recall", "ECE")
-
-
-def bit(name):
-    """Bit of a class in the truth of a scene."""
-    return np.uint16(1 << NAMES.index(name))
 
 
 def scored_pixels(positive, unsure, name):
@@ -44,9 +40,9 @@ def scored_pixels(positive, unsure, name):
         A pixel that is unsure does not count, nor does BBG in a scene with fringes or
         nebulosity.
     """
-    truth = (positive & bit(name)) > 0
-    counts = (unsure & bit(name)) == 0
-    if name == "BBG" and any(np.any(positive & bit(other)) for other in BBG_SPOILERS):
+    truth = (positive & BIT[name]) > 0
+    counts = (unsure & BIT[name]) == 0
+    if name == "BBG" and any(np.any(positive & BIT[other]) for other in BBG_SPOILERS):
         counts = np.zeros_like(counts)
     return truth, counts
 

@@ -46,8 +46,7 @@ class Dataset(SceneFolder):
                 f"{positive.shape[1]}x{positive.shape[0]} pixels are too small: crops of "
                 f"{CROP}x{CROP} are taken from scenes; see --size of training.simulate"
             )
-        for i in range(len(NAMES)):
-            bit = np.uint16(1 << i)
+        for i, bit in enumerate(BIT.values()):
             self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
         pixels = np.clip(two_scale(scene["image"], MESH), -6e4, 6e4)
         cores = sharp_cores(pixels[..., 0], (positive | unsure) & SPOTS > 0)

@@ -201,6 +201,7 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
     share = aberrations.get("share", 0.0)
     part = rng.uniform()
     if share > 0.5:
+        # Never below what the wings can be drawn with: there, aberrations would grow with it.
         lowest, highest = (0.08, 0.3) if share > 1 else (0.08, 0.15)
         airy = max(SMALLEST, fwhm * (lowest + part * (highest - lowest)))
     else:

@@ -72,7 +72,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backgrounds", help="folder of real frames; see training/sources.py")
     parser.add_argument("--footprints", help="table of real cosmic rays; see training/sources.py")
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     options = parser.parse_args(arguments)
 
     real = Sources(
