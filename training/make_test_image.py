@@ -10,8 +10,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from training.optics import random_psf
-from training.scenes import Detector, Sources, draw_scene
+from training.simulation.optics import random_psf
+from training.simulation.scenes import Detector, Sources, draw_scene
 
 SHAPE = 900, 1100
 CCD = Detector(sky=900.0, read_noise=6.0, well=60000.0, infrared=False)

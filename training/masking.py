@@ -8,7 +8,7 @@ from maxitools.classes import NAMES
 from maxitools.normalisation import two_scale
 from training.architectures import mask_network
 from training.dataset import SceneFolder
-from training.scenes import BIT
+from training.simulation.scenes import BIT
 
 MESH = 128
 CROP = 384

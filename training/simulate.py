@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from training import sources
-from training.exposures import draw_exposure
-from training.scenes import Sources, draw_scene
+from training.simulation import sources
+from training.simulation.exposures import draw_exposure
+from training.simulation.scenes import Sources, draw_scene
 
 DRAW = {"mask": draw_scene, "track": draw_exposure}
 # What a scene of each task holds, in the order in which it is drawn.
@@ -70,8 +70,8 @@ def main(arguments=None):
     parser.add_argument("--scenes", type=int, default=1000, help="how many (default: 1000)")
     parser.add_argument("--size", type=int, default=512, help="side in pixels (default: 512)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--backgrounds", help="folder of real frames; see training/sources.py")
-    parser.add_argument("--footprints", help="table of real cosmic rays; see training/sources.py")
+    parser.add_argument("--backgrounds", help="folder of real frames; see simulation/sources.py")
+    parser.add_argument("--footprints", help="table of real cosmic rays; see simulation/sources.py")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     options = parser.parse_args(arguments)
 

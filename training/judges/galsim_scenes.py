@@ -1,8 +1,8 @@
 """Scenes to judge mask networks on, from a simulator unlike the one that they are trained with.
 
-``python -m benchmarks.galsim_scenes FOLDER --scenes 40 --seed 1`` writes what
-``python -m training.evaluate FOLDER`` reads. GalSim draws optics and galaxies, and every other
-recipe is another one than in ``training/``; only the definitions of the classes are shared
+``python -m training.judges.galsim_scenes FOLDER --scenes 40 --seed 1`` writes what
+``python -m training.judges.evaluate FOLDER`` reads. GalSim draws optics and galaxies, and every
+other recipe is another one than in ``training/``; only the definitions of the classes are shared
 (``training/LABELS.md``). It needs the [training] extra.
 
 Faults stand out, and nebulae and fringes keep apart, as on most nights; with ``--hard`` they may be
@@ -18,10 +18,10 @@ import numpy as np
 from scipy import ndimage
 
 from maxitools.classes import NAMES
-from training.contaminants import log_uniform
-from training.fields import add_stamp
-from training.scenes import BBG_SIGMA, Labels, mark_spikes
 from training.simulate import write_scenes
+from training.simulation.contaminants import log_uniform
+from training.simulation.fields import add_stamp
+from training.simulation.scenes import BBG_SIGMA, Labels, mark_spikes
 
 SIDE = 800
 # Sides of the images of bright and of faint stars, the latter in units of the FWHM.
@@ -338,7 +338,7 @@ def draw_scene(rng, ranges):
     image : ndarray, float32, (SIDE, SIDE)
         ADU.
     positive, unsure : ndarray, uint16, (SIDE, SIDE)
-        As in `training.scenes.Labels`.
+        As in `training.simulation.scenes.Labels`.
     """
     labels = Labels((SIDE, SIDE))
     telescope = Telescope(rng, ranges)

@@ -9,8 +9,8 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from maxitools.classes import NAMES
-from training import evaluate, metrics
-from training.scenes import BIT
+from training.judges import evaluate, metrics
+from training.simulation.scenes import BIT
 
 
 @pytest.fixture(scope="module")

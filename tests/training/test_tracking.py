@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from training.fields import render_stars
-from training.motions import AFFECTED, MOTIONS, elongation, motion, random_motion
-from training.optics import PsfField, dwell, random_psf
+from training.simulation.fields import render_stars
+from training.simulation.motions import AFFECTED, MOTIONS, elongation, motion, random_motion
+from training.simulation.optics import PsfField, dwell, random_psf
 
 ROUND = {"share": 0.0}
 

@@ -1,4 +1,7 @@
-"""Score networks side by side on scenes with a truth: ``python -m training.evaluate --help``."""
+"""Score networks side by side on scenes with a truth.
+
+``python -m training.judges.evaluate --help`` tells how.
+"""
 
 import argparse
 import json
@@ -14,9 +17,9 @@ import maximask
 import maxitrack
 from maxitools import decisions, networks
 from maxitools.classes import NAMES
-from training import metrics
 from training.dataset import scene_paths
-from training.scenes import BIT
+from training.judges import metrics
+from training.simulation.scenes import BIT
 
 # Smoothed light of objects has no sharp meaning where the sky itself carries structure.
 BBG_SPOILERS = ("FR", "NEB")
@@ -357,7 +360,7 @@ def evaluate_tracks(paths, net_paths, calibrate):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.judges.evaluate", description=__doc__)
     parser.add_argument("data", type=Path, help="folder of scenes (.npz), searched through")
     parser.add_argument(
         "--net_path", type=Path, action="append", required=True, help="may be given repeatedly"

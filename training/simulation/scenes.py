@@ -9,10 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from maxitools.classes import CLASSES
-from training import contaminants as add
-from training.contaminants import log_uniform
-from training.fields import bright_stars, galaxies, render_stars, star_catalogue
-from training.optics import random_psf
+from training.simulation import contaminants as add
+from training.simulation.contaminants import log_uniform
+from training.simulation.fields import bright_stars, galaxies, render_stars, star_catalogue
+from training.simulation.optics import random_psf
 
 BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
 # Smoothing of the light of objects that decides on bright background, in pixels.
@@ -21,7 +21,7 @@ BBG_SIGMA = 6
 
 @dataclass
 class Sources:
-    """Real data that scenes may be made with; see `training.sources`."""
+    """Real data that scenes may be made with; see `training.simulation.sources`."""
 
     backgrounds: list = field(default_factory=list)
     footprints: list = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 Every function draws its parameters from a ``numpy.random.Generator`` and returns
 noise-free electrons (or the factor by which light is lost) on the pixel grid;
-labels are made from them in `training.scenes`, after `training/LABELS.md`.
+labels are made from them in `training.simulation.scenes`, after `training/LABELS.md`.
 """
 
 import numpy as np

@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("galsim", reason="the [training] extra is not installed")
 
-from benchmarks import galsim_exposures, star_cores
-from benchmarks.galsim_scenes import HARD, PLAIN, draw_scene
-from training.scenes import BIT
+from training.judges import galsim_exposures, star_cores
+from training.judges.galsim_scenes import HARD, PLAIN, draw_scene
+from training.simulation.scenes import BIT
 
 
 @pytest.mark.parametrize("ranges", [PLAIN, HARD])

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import fft
 
-from training import optics
-from training.fields import bright_stars, galaxies, render_stars
-from training.optics import OVERSAMPLING, random_psf
+from training.simulation import optics
+from training.simulation.fields import bright_stars, galaxies, render_stars
+from training.simulation.optics import OVERSAMPLING, random_psf
 
 ROUND = {"share": 0.0}
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import fft
 from scipy.signal import oaconvolve
 
-from training.optics import OVERSAMPLING
+from training.simulation.optics import OVERSAMPLING
 
 
 def star_catalogue(rng, shape, density=None, faintest=100.0, brightest=1e7, slope=None, margin=50):

@@ -1,9 +1,9 @@
 """Exposures to judge tracking networks on, from a simulator unlike the one that they learn from.
 
-``python -m benchmarks.galsim_exposures FOLDER --scenes 100 --seed 1`` writes what
-``python -m training.evaluate FOLDER --task track`` reads: every second exposure has a drift, a
-jump, a random walk or a swing of 0.8 to 6 FWHM. GalSim draws the optics. It needs the [training]
-extra.
+``python -m training.judges.galsim_exposures FOLDER --scenes 100 --seed 1`` writes what
+``python -m training.judges.evaluate FOLDER --task track`` reads: every second exposure has a
+drift, a jump, a random walk or a swing of 0.8 to 6 FWHM. GalSim draws the optics. It needs the
+[training] extra.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import galsim
 import numpy as np
 from scipy.signal import fftconvolve
 
-from benchmarks.galsim_scenes import SIDE, on_pixels
-from training.contaminants import log_uniform
-from training.fields import add_stamp
+from training.judges.galsim_scenes import SIDE, on_pixels
 from training.simulate import write_scenes
+from training.simulation.contaminants import log_uniform
+from training.simulation.fields import add_stamp
 
 OVERSAMPLING = 4
 READ_NOISE = 5  # electrons

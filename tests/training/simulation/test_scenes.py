@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("galsim", reason="the [training] extra is not installed")
 
 from maxitools.classes import NAMES
-from training import contaminants
-from training.scenes import BIT, Detector, Labels, Sources, draw_scene
+from training.simulation import contaminants
+from training.simulation.scenes import BIT, Detector, Labels, Sources, draw_scene
 
 SHAPE = 192, 192
 NO_STARS = np.zeros(0), np.zeros(0), np.zeros(0)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from training.contaminants import log_uniform
+from training.simulation.contaminants import log_uniform
 
 # Elongation of the motion (see `elongation`) in FWHM: less than the first is no tracking error,
 # more than the second is one, and between them nobody can say.  A drift of 0.5 FWHM has 0.144.

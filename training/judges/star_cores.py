@@ -1,7 +1,7 @@
 """How many sharp stars a mask network takes for cosmic rays.
 
-``python -m benchmarks.star_cores [--net_path NETWORK ...]``: star fields without any cosmic ray,
-drawn with GalSim, of several sharpnesses, profiles and skies. Needs the [training] extra.
+``python -m training.judges.star_cores [--net_path NETWORK ...]``: star fields without any cosmic
+ray, drawn with GalSim, of several sharpnesses, profiles and skies. Needs the [training] extra.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import numpy as np
 
 import maximask
 from maxitools.classes import NAMES
-from training.fields import add_stamp
+from training.simulation.fields import add_stamp
 
 SIDE, STAMP = 800, 41
 WIDTHS = 1.5, 1.6, 1.7, 1.8, 2.0, 2.5

@@ -11,12 +11,20 @@ import numpy as np
 from scipy import ndimage
 from scipy.signal import fftconvolve
 
-from training import contaminants as add
-from training.contaminants import log_uniform
-from training.fields import star_catalogue
-from training.motions import AFFECTED, MOTIONS, STEPS, UNAFFECTED, elongation, motion, random_motion
-from training.optics import PsfField, dwell, random_aberrations, random_psf
-from training.scenes import draw_scene, random_detector
+from training.simulation import contaminants as add
+from training.simulation.contaminants import log_uniform
+from training.simulation.fields import star_catalogue
+from training.simulation.motions import (
+    AFFECTED,
+    MOTIONS,
+    STEPS,
+    UNAFFECTED,
+    elongation,
+    motion,
+    random_motion,
+)
+from training.simulation.optics import PsfField, dwell, random_aberrations, random_psf
+from training.simulation.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
 # but those that do are what a network takes for tracking errors: it has to see many.
@@ -130,7 +138,7 @@ def draw_exposure(rng, shape, sources):
     shape : tuple of int
         Shape (H, W).
     sources : Sources
-        Real frames and cosmic rays; see `training.scenes`.
+        Real frames and cosmic rays; see `training.simulation.scenes`.
 
     Returns
     -------
@@ -243,7 +251,7 @@ def stars_of(frame):
 
     Parameters
     ----------
-    frame : training.sources.Background
+    frame : training.simulation.sources.Background
 
     Returns
     -------
