@@ -159,6 +159,11 @@ def weighted_cross_entropy(weights, scales):
     return loss
 
 
+def architecture(dtype=None):
+    """The network of this task, untrained, of Keras' global precision or of another."""
+    return mask_network(len(NAMES), dtype=dtype)
+
+
 def build(dataset):
     """
     The network to train, and its loss.
@@ -172,7 +177,7 @@ def build(dataset):
     network : keras.Model
     loss : callable
     """
-    network = mask_network(len(NAMES))
+    network = architecture()
     priors = effective_priors(dataset.shares).clip(1e-6, 1 - 1e-6)
     # It begins by knowing each class's share, instead of having to learn that first.
     bias = np.log(priors / (1 - priors))
@@ -183,7 +188,7 @@ def build(dataset):
 
 def bare(model):
     """The trained network in single precision."""
-    twin = mask_network(len(NAMES), dtype="float32")
+    twin = architecture("float32")
     twin.set_weights(model.get_weights())
     return twin
 

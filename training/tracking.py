@@ -96,6 +96,11 @@ def cross_entropy(truth, odds):
     return ops.softplus(odds) - truth * odds
 
 
+def architecture(dtype=None):
+    """The network of this task, untrained, of Keras' global precision or of another."""
+    return stamp_network(dtype=dtype)
+
+
 def build(dataset):
     """
     The network to train, and its loss.
@@ -109,12 +114,12 @@ def build(dataset):
     network : keras.Model
     loss : callable
     """
-    return stamp_network(), loss
+    return architecture(), loss
 
 
 def bare(model):
     """The trained network without what only training needs, in single precision."""
-    return tracking_network(fold(model, stamp_network(dtype="float32")), LIMIT)
+    return tracking_network(fold(model, architecture("float32")), LIMIT)
 
 
 def describe(dataset):

@@ -74,7 +74,7 @@ def main(arguments=None):
         ],
     )
     # A twin that was never compiled, as the state of the optimiser would triple the file.
-    twin, _ = task.build(dataset)
+    twin = task.architecture()
     twin.set_weights(model.get_weights())
     twin.save_weights(options.output / "final.weights.h5")
 
