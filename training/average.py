@@ -10,6 +10,7 @@ et al. 2018); those of trainings from different starts have not.
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,10 @@ def mean_of(paths, network):
     total = [np.zeros(weight.shape) for weight in network.weights]
     for path in paths:
         try:
-            network.load_weights(path)
+            # Keras warns at length before it fails.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                network.load_weights(path)
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"{path}: no weights of this network ({reason})") from None
