@@ -469,9 +469,9 @@ def _real_sky(rng, shape, detector, backgrounds, labels):
     ]
     cut = tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))
     turn = rng.integers(8)
-    residual, level, suspect, saturated = (
+    residual, level, positive, unsure, saturated = (
         _oriented(turn, _filled(part[cut], shape))
-        for part in (frame.residual, frame.level, frame.suspect, frame.saturated)
+        for part in (frame.residual, frame.level, frame.positive, frame.unsure, frame.saturated)
     )
     sigma = detector.noise
     electrons = detector.sky + sigma * (residual + level)
@@ -480,8 +480,8 @@ def _real_sky(rng, shape, detector, backgrounds, labels):
         labels.mark(name, np.s_[:])
     for name in frame.unknown:
         labels.unsure |= BIT[name]
-    for name in ("CR", "HP", "DP", "HCL", "DCL"):
-        labels.unsure[suspect] |= BIT[name]
+    labels.positive |= positive
+    labels.unsure |= unsure
     rim = (
         ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
     )
