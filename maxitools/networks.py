@@ -470,8 +470,8 @@ class SavedModelNetwork(Network):
         self._model = self.tf.saved_model.load(str(self.path))
 
     def _masks(self, indices, factors, limits):
-        from maxitools.blocks import Blocks
-        from maxitools.unpooling import read_layers
+        from maxitools.published.blocks import Blocks
+        from maxitools.published.unpooling import read_layers
 
         tf = self.tf
         factors = factors.astype(np.float32)

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from maxitools.unpooling import (
+from maxitools.published.unpooling import (
     Window,
     convolve,
     elementwise,
@@ -25,7 +25,7 @@ class Blocks:
 
     Parameters
     ----------
-    layers : list of maxitools.unpooling.Layer
+    layers : list of maxitools.published.unpooling.Layer
         They begin with a chain of convolutions and poolings.
     tiling : maxitools.tiling.PublishedTiling
         How tiles make blocks.
