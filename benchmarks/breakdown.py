@@ -39,7 +39,7 @@ def steps(network, side):
 
     Parameters
     ----------
-    network : maxitools.networks.FrozenNetwork
+    network : maxitools.frozen.FrozenNetwork
         For masks.
     side : int
         Of the image, which is one tile.

@@ -25,10 +25,10 @@ def mask_strips(images, recipe, answer, batch_size=8):
     images : iterable of tuple
         For each image: what to call it, a function that gives its normalised rows, as from
         `recipe.normalise`, and its shape (H, W). Without such a function nothing is answered.
-    recipe : maxitools.networks.Recipe
+    recipe : maxitools.network.Recipe
         Of the network.
     answer : callable
-        From `maxitools.networks.Network.masks`.
+        From `maxitools.network.Network.masks`.
     batch_size : int
         Tiles per network call, at the most.
 
@@ -84,7 +84,7 @@ def track_answers(rows_of, shape, recipe, answer, batch_size=8):
     recipe, batch_size
         As for `mask_strips`.
     answer : callable
-        From `maxitools.networks.Network.tracks`.
+        From `maxitools.network.Network.tracks`.
 
     Returns
     -------

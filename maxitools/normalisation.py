@@ -1,9 +1,9 @@
-"""An image -> what a network wants to see; a network names its recipe."""
+"""An image -> what our network wants to see; its description names the function."""
 
 import numpy as np
 from scipy import ndimage
 
-from maxitools.background import LinearMap, mesh_grid, mesh_grid_1_0, mesh_grid_1_2, spline_rows
+from maxitools.background import LinearMap, mesh_grid
 
 
 def two_scale(image, mesh=128):
@@ -75,73 +75,5 @@ def two_scale_rows(image, mesh=128):
     return rows
 
 
-def published_1_0_rows(image):
-    """
-    The normalisation of releases 1.0 and 1.1.
-
-    Parameters
-    ----------
-    image : ndarray, (H, W)
-        Pixel values in ADU; NaN counts as 0.
-
-    Returns
-    -------
-    callable
-        `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
-        image less background, over the standard deviation of the whole difference.
-    """
-    image = np.minimum(np.nan_to_num(image.astype(np.float32, copy=False), posinf=80000.0), 80000.0)
-    level_map = spline_rows(*mesh_grid_1_0(image), image.shape)
-    n, total, squares = image.size, 0.0, 0.0
-    for first in range(0, image.shape[0], 256):
-        last = min(first + 256, image.shape[0])
-        difference = image[first:last] - level_map(first, last)
-        total += difference.sum()
-        squares += np.square(difference).sum()
-    std = np.sqrt(max(squares / n - (total / n) ** 2, 0.0)) or 1.0
-
-    def rows(first, last):
-        difference = image[first:last] - level_map(first, last)
-        return (difference / std).astype(np.float32)[..., np.newaxis]
-
-    return rows
-
-
-def published_1_2_rows(image):
-    """
-    The normalisation of releases 1.2 to 1.4.1.
-
-    Parameters
-    ----------
-    image : ndarray, (H, W)
-        Pixel values in ADU; NaN counts as 0.
-
-    Returns
-    -------
-    callable
-        `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
-        image less background, over the noise.
-    """
-    image = np.clip(np.nan_to_num(image.astype(np.float32, copy=False)), -500.0, 80000.0)
-    level, noise, centres = mesh_grid_1_2(image)
-    level_map = spline_rows(level, centres, image.shape)
-    noise_map = spline_rows(noise, centres, image.shape)
-
-    def rows(first, last):
-        # In single precision, as published.
-        pixels = image[first:last] - level_map(first, last).astype(np.float32)
-        # The noise falls to zero towards the image's corners, and is zero where the sky
-        # is constant: the network gets infinities and NaN there, as published.
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            pixels /= noise_map(first, last).astype(np.float32)
-        return pixels[..., np.newaxis]
-
-    return rows
-
-
-# What a network's directory may name.
-RECIPES = {
-    "two_scale": two_scale_rows,
-    "published_1_0": published_1_0_rows,
-    "published_1_2": published_1_2_rows,
-}
+# What a network's description may name.
+RECIPES = {"two_scale": two_scale_rows}

@@ -27,7 +27,7 @@ def write_network(folder, task, outputs, **description):
     **description
         More of `network.json`.
     """
-    from maxitools.networks import import_tensorflow
+    from maxitools.runtime import import_tensorflow
 
     tf = import_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -120,6 +120,14 @@ def truth(shape=(300, 340)):
     masks[1][dead()] = 1
     masks[13] = 1 - masks[0] - masks[1]
     return masks
+
+
+def field(shape, level=1000.0, noise=10.0, seed=0):
+    """Flat sky with noise and one star in 200 pixels."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(level, noise, shape)
+    image[rng.random(shape) < 0.005] += 3000
+    return image.astype("f4")
 
 
 @pytest.fixture

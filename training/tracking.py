@@ -124,7 +124,7 @@ def bare(model):
 
 def describe(dataset):
     """
-    What the network's directory says of it; see `maxitools.networks`.
+    What the network's directory says of it; see `maxitools.frozen`.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def mask_scores(counts, recipe):
     ----------
     counts : dict of str to ndarray
         Of `count_scenes`.
-    recipe : maxitools.networks.Recipe
+    recipe : maxitools.network.Recipe
         Whose priors and thresholds make the masks.
 
     Returns
@@ -128,7 +128,7 @@ def choose_thresholds(counts, recipe):
     ----------
     counts : dict of str to ndarray
         Of `count_scenes`, from scenes that the network was not trained on.
-    recipe : maxitools.networks.Recipe
+    recipe : maxitools.network.Recipe
         Its priors are kept.
 
     Returns

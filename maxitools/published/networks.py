@@ -1,0 +1,109 @@
+"""Both kinds of network that were published."""
+
+import numpy as np
+
+from maxitools.decisions import modify, prior_factor
+from maxitools.network import Network
+from maxitools.published.recipes import recipe_1_0, recipe_1_2
+from maxitools.tiling import inner, stacked
+
+
+class PublishedNetwork(Network):
+    """What both kinds do alike: the answer about an exposure is the mean over its tiles."""
+
+    def combine(self, answers, prior):
+        # Over the tiles of each image, then over images.
+        means = [modify(a, prior_factor(0.5, prior)).mean(dtype=np.float64) for a in answers]
+        return float(np.mean(means))
+
+
+class SavedModelNetwork(PublishedNetwork):
+    """A network of the releases 1.2 to 1.4.1."""
+
+    @staticmethod
+    def marks(task):
+        return ("saved_model.pb",)
+
+    @classmethod
+    def read(cls, mark, task):
+        return cls(mark.parent, task, recipe_1_2(task))
+
+    def _load(self):
+        self._model = self.tf.saved_model.load(str(self.path))
+
+    def _masks(self, indices, factors, limits):
+        from maxitools.published.blocks import Blocks
+        from maxitools.published.unpooling import read_layers
+
+        tf = self.tf
+        factors = factors.astype(np.float32)
+
+        def decide(probabilities):
+            if limits is not None:
+                return tf.cast(probabilities > limits.astype(np.float32), tf.uint8)
+            return modify(probabilities, factors)
+
+        def answer_as_published(pixels):
+            nothing = tf.zeros(len(indices))
+            inputs = [pixels, tf.constant(indices), *[nothing] * 3]
+            # On some GPU its operations have no kernel.
+            with tf.device("CPU"):
+                return decide(self._model(inputs, False))
+
+        blocks = Blocks(
+            read_layers(self._model.signatures["serving_default"]),
+            self.recipe.tiling,
+            lambda logits: decide(self._select(tf.sigmoid(logits), indices)),
+            answer_as_published,
+        )
+        return lambda tiles: [blocks.answer(tile) for tile in tiles]
+
+    def _tracks(self):
+        return lambda tiles: self._model(self.tf.constant(stacked(tiles)), False).numpy()[:, 1]
+
+
+class CheckpointNetwork(PublishedNetwork):
+    """A network of the releases 1.0 and 1.1; its path is the prefix of its files."""
+
+    @staticmethod
+    def marks(task):
+        folder, name = {"mask": ("model", "model-150000"), "track": ("track_model", "model")}[task]
+        return f"{folder}/{name}.meta", f"{name}.meta"
+
+    @classmethod
+    def read(cls, mark, task):
+        return cls(mark.with_suffix(""), task, recipe_1_0(task))
+
+    def _load(self):
+        v1 = self.tf.compat.v1
+        graph = self.tf.Graph()
+        with graph.as_default():
+            saver = v1.train.import_meta_graph(str(self.path) + ".meta", clear_devices=True)
+        config = v1.ConfigProto(
+            allow_soft_placement=True,
+            intra_op_parallelism_threads=self.tf.config.threading.get_intra_op_parallelism_threads(),
+            inter_op_parallelism_threads=self.tf.config.threading.get_inter_op_parallelism_threads(),
+        )
+        config.gpu_options.allow_growth = True
+        self._session = v1.Session(graph=graph, config=config)
+        with graph.as_default():
+            saver.restore(self._session, str(self.path))
+
+    def _masks(self, indices, factors, limits):
+        def answer(tiles):
+            feed = {"rinputs:0": stacked(tiles), "flags:0": indices}
+            planes = np.moveaxis(self._session.run("fpredictions:0", feed), 1, -1)
+            if limits is not None:
+                planes = (planes > limits.astype(np.float32)).astype(np.uint8)
+            else:
+                planes = modify(planes, factors.astype(np.float32))
+            return inner(tiles, planes)
+
+        return answer
+
+    def _tracks(self):
+        def answer(tiles):
+            feed = {"rinputs:0": stacked(tiles), "batch_s:0": len(tiles), "drop:0": 1.0}
+            return self._session.run("predictions:0", feed)[:, 0]
+
+        return answer
