@@ -19,63 +19,9 @@ from maxitools import decisions, networks
 from maxitools.classes import NAMES
 from training.dataset import scene_paths
 from training.judges import metrics
-from training.simulation.scenes import BIT
+from training.judges.counts import count_scenes
 
-# Smoothed light of objects has no sharp meaning where the sky itself carries structure.
-BBG_SPOILERS = ("FR", "NEB")
 MASK_COLUMNS = ("AUC", "TPR@1e-3", "TPR@1e-2", "AP", "Matthews", "precision", "recall", "ECE")
-
-
-def scored_pixels(positive, unsure, name):
-    """
-    Truth of a class, and where it counts.
-
-    Parameters
-    ----------
-    positive, unsure : ndarray, uint16, (H, W)
-        Bit i belongs to the i-th class of `maxitools.classes.CLASSES`.
-    name : str
-        Name of the class.
-
-    Returns
-    -------
-    truth, counts : ndarray of bool, (H, W)
-        A pixel that is unsure does not count, nor does BBG in a scene with fringes or
-        nebulosity.
-    """
-    truth = (positive & BIT[name]) > 0
-    counts = (unsure & BIT[name]) == 0
-    if name == "BBG" and any(np.any(positive & BIT[other]) for other in BBG_SPOILERS):
-        counts = np.zeros_like(counts)
-    return truth, counts
-
-
-def count_scenes(paths, answers_of, classes):
-    """
-    Histograms of a mask network's answers over scenes.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Scenes as `training.simulate` writes them.
-    answers_of : callable
-        `answers_of(image)` gives the probabilities, float32 (C, H, W).
-    classes : sequence of str
-        Names of the C classes.
-
-    Returns
-    -------
-    dict of str to ndarray
-        By class, as `metrics.histogram`.
-    """
-    counts = {name: np.zeros((2, metrics.BINS), np.int64) for name in classes}
-    for path in tqdm(paths, unit="scene", disable=not sys.stderr.isatty()):
-        with np.load(path) as scene:
-            image, positive, unsure = scene["image"], scene["positive"], scene["unsure"]
-        for name, answer in zip(classes, answers_of(image), strict=True):
-            truth, scored = scored_pixels(positive, unsure, name)
-            counts[name] += metrics.histogram(answer[scored], truth[scored])
-    return counts
 
 
 def mask_scores(counts, recipe):
@@ -118,35 +64,6 @@ def mask_scores(counts, recipe):
         )
         scores[name] = dict(zip(MASK_COLUMNS, map(float, values), strict=True))
     return scores
-
-
-def choose_thresholds(counts, recipe):
-    """
-    Thresholds that give the masks with the highest Matthews coefficient.
-
-    Parameters
-    ----------
-    counts : dict of str to ndarray
-        Of `count_scenes`, from scenes that the network was not trained on.
-    recipe : maxitools.network.Recipe
-        Its priors are kept.
-
-    Returns
-    -------
-    dict of str to float
-        Threshold by class, for probabilities at the default priors; a class without
-        positives or without negatives keeps the threshold that it has.
-    """
-    thresholds = {}
-    for name, histogram in counts.items():
-        thresholds[name] = recipe.thresholds[name]
-        if histogram.sum(axis=1).min() > 0:
-            raw, _ = metrics.best_threshold(histogram)
-            factor = decisions.prior_factor(
-                recipe.training_priors[name], recipe.default_priors[name]
-            )
-            thresholds[name] = float(f"{decisions.modify(raw, factor):.6g}")
-    return thresholds
 
 
 def track_scores(probabilities, affected):
@@ -295,22 +212,17 @@ def draw(panels, folder):
     reliability_figure.savefig(folder / "reliability.png", dpi=100)
 
 
-def evaluate_masks(paths, net_paths, choose):
-    """Histograms by class and network, scores by network; `choose` sets thresholds first."""
+def evaluate_masks(paths, net_paths):
+    """Histograms by class and network, scores by network."""
     counts, scores = {}, {}
     for net_path in net_paths:
         label = str(net_path)
-        network = networks.find(net_path, "mask")
-        recipe = network.recipe
+        recipe = networks.find(net_path, "mask").recipe
         counts[label] = count_scenes(
             paths,
             lambda image, net_path=net_path: maximask.probabilities(image, net_path),
             recipe.classes,
         )
-        description = network.path / "network.json"
-        if choose and description.exists():
-            update(description, thresholds=choose_thresholds(counts[label], recipe))
-            recipe = networks.find(net_path, "mask").recipe
         scores[label] = mask_scores(counts[label], recipe)
         for name, histogram in counts[label].items():
             number = histogram.sum(axis=1)
@@ -368,19 +280,12 @@ def main(arguments=None):
     parser.add_argument("--task", choices=("mask", "track"), default="mask")
     parser.add_argument("--output", type=Path, default=Path("scores"), help="default: scores")
     parser.add_argument(
-        "--choose_thresholds",
-        action="store_true",
-        help="first write the thresholds that are best on these scenes into network.json of each "
-        "network of this project",
-    )
-    parser.add_argument(
         "--calibrate",
         action="store_true",
-        help="the same with the gain and offset of a tracking network's log-odds",
+        help="first write the gain and offset of the log-odds that are best on these exposures "
+        "into network.json of each network of this project",
     )
     options = parser.parse_args(arguments)
-    if options.choose_thresholds and options.task == "track":
-        parser.error("--choose_thresholds is for --task mask")
     if options.calibrate and options.task == "mask":
         parser.error("--calibrate is for --task track")
     try:
@@ -390,7 +295,7 @@ def main(arguments=None):
 
     try:
         if options.task == "mask":
-            panels, scores = evaluate_masks(paths, options.net_path, options.choose_thresholds)
+            panels, scores = evaluate_masks(paths, options.net_path)
             table = mask_table(scores)
         else:
             panels, scores, *exposures = evaluate_tracks(paths, options.net_path, options.calibrate)

@@ -1,7 +1,7 @@
 """How well probabilities tell positives from negatives, counted in histograms of their logit."""
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import expit, logit
 
 LIMIT = 30.0  # logits beyond this (probabilities within 1e-13 of 0 or 1) share the end bins
 BINS = 1 << 16
@@ -183,7 +183,28 @@ def best_threshold(counts):
     best = np.flatnonzero(scores >= scores.max() - 1e-9)
     plateau = best[: np.argmax(np.append(np.diff(best) > 1, True)) + 1]
     edge = plateau[len(plateau) // 2] * (2 * LIMIT / BINS) - LIMIT
-    return float(1 / (1 + np.exp(-edge))), float(scores.max())
+    return float(expit(edge)), float(scores.max())
+
+
+def threshold_at(counts, fpr):
+    """
+    Lowest probability above which at most a share of the negatives is.
+
+    Parameters
+    ----------
+    counts : ndarray, (2, BINS)
+        Of `histogram`; at least one negative.
+    fpr : float
+        The share.
+
+    Returns
+    -------
+    float
+        The edge between two bins; 0 where all negatives may be above it.
+    """
+    _, fp, _, tn = _confusion_of_bins(counts)
+    first = int(np.argmax(fp <= fpr * (fp + tn)))
+    return float(expit(first * (2 * LIMIT / BINS) - LIMIT)) if first else 0.0
 
 
 def reliability(counts, steps=15):
@@ -206,7 +227,7 @@ def reliability(counts, steps=15):
     number : ndarray, int64
         Pixels in each of those steps.
     """
-    probability = 1 / (1 + np.exp(-bin_logits()))
+    probability = expit(bin_logits())
     step = np.minimum((probability * steps).astype(int), steps - 1)
     both = counts.sum(axis=0)
     number = np.bincount(step, both, steps)

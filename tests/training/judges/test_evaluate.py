@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from marked import oracle, recipe, write_scene
 from scipy.special import expit
 from scipy.stats import norm
 
 from maxitools.classes import NAMES
 from training.judges import evaluate, metrics
-from training.simulation.scenes import BIT
+from training.judges.counts import count_scenes
 
 
 @pytest.fixture(scope="module")
@@ -92,35 +93,10 @@ def test_reliability_recovers_calibrated_answers():
     assert mean == pytest.approx(share, abs=0.02)
 
 
-def recipe(**values):
-    """A recipe with the same prior and threshold for all classes."""
-    return SimpleNamespace(
-        classes=NAMES, **{key: dict.fromkeys(NAMES, value) for key, value in values.items()}
-    )
-
-
-def write_scene(path, positive, unsure=()):
-    """Write a scene whose image carries the truth, bit by bit."""
-    truth = np.zeros((16, 16), np.uint16)
-    left_out = np.zeros((16, 16), np.uint16)
-    for name, region in positive:
-        truth[region] |= BIT[name]
-    for name, region in unsure:
-        left_out[region] |= BIT[name]
-    np.savez(path, image=truth.astype(np.float32), positive=truth, unsure=left_out)
-
-
-def oracle(image):
-    """Probabilities 0.9 and 0.1, right in every pixel."""
-    bits = image.astype(np.uint16)
-    planes = [(bits & BIT[name]) > 0 for name in NAMES]
-    return np.where(planes, np.float32(0.9), np.float32(0.1))
-
-
 def test_scores_of_scenes(tmp_path):
     write_scene(tmp_path / "a.npz", [("CR", np.s_[3, 4]), ("TRL", np.s_[:, 7])])
     write_scene(tmp_path / "b.npz", [("CR", np.s_[9, 1:5]), ("BBG", np.s_[:5, :5])])
-    counts = evaluate.count_scenes(sorted(tmp_path.glob("*.npz")), oracle, NAMES)
+    counts = count_scenes(sorted(tmp_path.glob("*.npz")), oracle, NAMES)
     shipped = recipe(training_priors=0.1, default_priors=0.1, thresholds=0.5)
     scores = evaluate.mask_scores(counts, shipped)
     assert set(scores) == {"CR", "TRL", "BBG"}
@@ -133,24 +109,10 @@ def test_scores_of_scenes(tmp_path):
 def test_unsure_pixels_and_bright_background_in_structured_skies_do_not_count(tmp_path):
     left_out = [("CR", np.s_[0]), ("CR", np.s_[15])]
     write_scene(tmp_path / "a.npz", [("BBG", np.s_[:4]), ("NEB", np.s_[2, 2])], left_out)
-    counts = evaluate.count_scenes([tmp_path / "a.npz"], oracle, NAMES)
+    counts = count_scenes([tmp_path / "a.npz"], oracle, NAMES)
     assert counts["CR"].sum() == 14 * 16
     assert counts["BBG"].sum() == 0
     assert counts["NEB"].sum() == 256
-
-
-def test_chosen_thresholds_give_the_best_masks(tmp_path):
-    write_scene(tmp_path / "a.npz", [("CR", np.s_[3, 4:9])])
-    counts = evaluate.count_scenes([tmp_path / "a.npz"], oracle, NAMES)
-    priors = {"training_priors": 0.1, "default_priors": 1e-4}
-    thresholds = evaluate.choose_thresholds(counts, recipe(**priors, thresholds=0.5))
-    assert thresholds["TRL"] == 0.5
-    shipped = recipe(**priors, thresholds=thresholds["CR"])
-    assert evaluate.mask_scores(counts, shipped)["CR"]["Matthews"] == pytest.approx(1)
-    description = tmp_path / "network.json"
-    description.write_text('{"task": "mask", "thresholds": {"CR": 0.5}}')
-    evaluate.update(description, thresholds=thresholds)
-    assert json.loads(description.read_text()) == {"task": "mask", "thresholds": thresholds}
 
 
 def test_track_scores():
