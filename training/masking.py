@@ -182,8 +182,12 @@ def build(dataset):
     # It begins by knowing each class's share, instead of having to learn that first.
     bias = np.log(priors / (1 - priors))
     network.get_layer("pixel_vote").bias.assign(np.tile(bias, 4))
-    scales = ignorant_loss(dataset.shares).astype(np.float32)
-    return network, weighted_cross_entropy(_weights(), scales)
+    return network, loss(ignorant_loss(dataset.shares).astype(np.float32))
+
+
+def loss(scales):
+    """`weighted_cross_entropy` with the weights of this task."""
+    return weighted_cross_entropy(_weights(), scales)
 
 
 def bare(model):

@@ -71,13 +71,18 @@ def main(arguments=None):
     parser.add_argument("--size", type=int, default=512, help="side in pixels (default: 512)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backgrounds", help="folder of real frames; see simulation/sources.py")
-    parser.add_argument("--footprints", help="table of real cosmic rays; see simulation/sources.py")
+    parser.add_argument(
+        "--footprints",
+        nargs="*",
+        default=[],
+        help="tables of real cosmic rays; see simulation/sources.py",
+    )
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     options = parser.parse_args(arguments)
 
     real = Sources(
         sources.read_backgrounds(options.backgrounds) if options.backgrounds else [],
-        sources.read_footprints(options.footprints) if options.footprints else [],
+        [event for table in options.footprints for event in sources.read_footprints(table)],
     )
     draw, shape = DRAW[options.task], (options.size, options.size)
     write_scenes(
