@@ -83,14 +83,13 @@ class Feed:
         self.chunks, self.held, self.counts, self.loaded = [], [], 0, 0
         self.error, self.stopped = None, False
         # The readers inherit this: the device is the parent's alone.
-        given = {key: os.environ.get(key) for key in ("KERAS_BACKEND", "JAX_PLATFORMS")}
-        os.environ.update(KERAS_BACKEND="numpy", JAX_PLATFORMS="cpu")
+        given = os.environ.get("JAX_PLATFORMS")
+        os.environ["JAX_PLATFORMS"] = "cpu"
         self._pool = ProcessPoolExecutor(options.loaders, get_context("spawn"))
         list(self._pool.map(time.sleep, [0.5] * options.loaders))  # start all of them now
-        for key, value in given.items():
-            os.environ.pop(key)
-            if value is not None:
-                os.environ[key] = value
+        os.environ.pop("JAX_PLATFORMS")
+        if given is not None:
+            os.environ["JAX_PLATFORMS"] = given
 
     @property
     def shares(self):
