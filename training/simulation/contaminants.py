@@ -6,7 +6,7 @@ labels are made from them in `training.simulation.scenes`, after `training/LABEL
 """
 
 import numpy as np
-from scipy import fft, ndimage, stats
+from scipy import fft, ndimage
 
 # Energy loss of a minimum-ionising particle in silicon: most probable value, electrons
 # per micron, and the width of its straggling as a fraction of it (PDG review, sect. 34).
@@ -57,6 +57,18 @@ def _deposit(shape, x, y, charge):
     return sums.reshape(shape).astype(np.float32)
 
 
+# Detectors by what hits look like: thickness in microns, pixels in microns, diffusion in pixels
+# over the whole thickness, and the weights of muons, electrons and compact hits.
+HITS = {
+    "any": ((8, 300), (4, 20), (0.15, 0.6), (4, 3, 1.5)),
+    "front-illuminated": ((8, 20), (6, 15), (0.02, 0.3), (3, 1, 4)),
+    "thick": ((100, 300), (10, 18), (0.2, 0.7), (5, 4, 1)),
+    "CMOS": ((3, 12), (2.4, 9), (0.1, 0.5), (3, 2, 3)),
+    "compact": ((8, 50), (8, 25), (0.02, 0.35), (1, 0.5, 8)),
+    "worms": ((15, 300), (5, 20), (0.15, 0.5), (1, 8, 1)),
+}
+
+
 def cosmic_rays(rng, shape, count, thickness=None, pixel=None, diffusion=None):
     """
     Charge left by muons, scattered electrons and compact hits in silicon.
@@ -85,55 +97,106 @@ def cosmic_rays(rng, shape, count, thickness=None, pixel=None, diffusion=None):
     ndarray, float32, (H, W)
         Electrons.
     """
-    thickness = log_uniform(rng, 8, 300) if thickness is None else thickness
-    pixel = rng.uniform(4, 20) if pixel is None else pixel
-    diffusion = rng.uniform(0.15, 0.6) if diffusion is None else diffusion
-    charge = np.zeros(shape, np.float32)
-    if not count:
-        return charge
-    shares = rng.dirichlet((4.0, 3.0, 1.5))
-    kinds = rng.choice(3, count, p=shares)
+    *limits, weights = HITS[rng.choice(list(HITS), p=(0.4, 0.15, 0.15, 0.1, 0.12, 0.08))]
+    drawn = (log_uniform(rng, *limits[0]), rng.uniform(*limits[1]), rng.uniform(*limits[2]))
+    thickness, pixel, diffusion = (
+        new if old is None else old
+        for new, old in zip(drawn, (thickness, pixel, diffusion), strict=True)
+    )
+    muons, electrons, compact = rng.multinomial(count, rng.dirichlet(weights))
+    paths = [_muons(rng, shape, muons, thickness, pixel)]
+    paths += [_electron(rng, shape, pixel) for _ in range(electrons)]
+    paths.append(_compact(rng, shape, compact))
     spread = 3  # points per step, so that diffusion shows no grain
-    paths = []
-    for kind in kinds:
-        x0, y0 = rng.uniform(-10, shape[1] + 10), rng.uniform(-10, shape[0] + 10)
-        azimuth = rng.uniform(0, 2 * np.pi)
-        if kind == 0:
-            # Flux through a horizontal plane ~ cos^3 sin: cos = u^(1/4); a few nearly horizontal.
-            cosine = max(rng.uniform() ** 0.25 if rng.uniform() < 0.7 else rng.uniform(), 0.02)
-            length = min(thickness / pixel * np.sqrt(1 / cosine**2 - 1), 2.0 * max(shape))
-            steps = max(1, int(np.ceil(length * 3)))
-            along = (np.arange(steps) + 0.5) / steps
-            x, y = x0 + along * length * np.cos(azimuth), y0 + along * length * np.sin(azimuth)
-            depth = along
-            path = thickness / cosine / steps
-            energy = MUON_ELECTRONS_PER_MICRON * path
-            width = STRAGGLING * energy * np.sqrt(1 + 20 / max(path, 0.1))
-            hit = np.clip(stats.moyal.rvs(energy, width, steps, random_state=rng), 0, 30 * energy)
-        elif kind == 1:
-            length = rng.exponential(rng.choice([6.0, 15.0, 40.0])) + 1.0
-            steps = int(np.ceil(length * 3))
-            left = 1.0 - (np.arange(steps) + 0.5) / steps
-            turning = rng.uniform(0.05, 0.35) / np.sqrt(np.maximum(left, 0.05))
-            direction = azimuth + np.cumsum(rng.standard_normal(steps) * turning)
-            x, y = x0 + np.cumsum(np.cos(direction)) / 3, y0 + np.cumsum(np.sin(direction)) / 3
-            depth = np.clip(rng.uniform() + np.cumsum(rng.standard_normal(steps)) * 0.05, 0, 1)
-            energy = MUON_ELECTRONS_PER_MICRON * pixel / 3 * rng.uniform(0.7, 3)
-            hit = energy * rng.gamma(2.0, 0.5, steps) / np.maximum(left, 0.08) ** 0.4
-        else:
-            steps = 6
-            x, y = np.full(steps, x0), np.full(steps, y0)
-            depth = np.full(steps, rng.uniform(0.1, 1))
-            hit = np.full(steps, log_uniform(rng, 150, 30000) / steps)
-        paths.append((x, y, depth, hit))
     x, y, depth, hit = (
         np.repeat(np.concatenate(part), spread) for part in zip(*paths, strict=True)
     )
     sigma = diffusion * np.sqrt(depth)
     x = x + sigma * rng.standard_normal(x.size)
     y = y + sigma * rng.standard_normal(x.size)
-    charge += _deposit(shape, x, y, hit / spread)
-    return charge
+    return _deposit(shape, x, y, hit / spread)
+
+
+def _anywhere(rng, shape, count=None):
+    """Where particles enter, x and y, a little beyond the edges too."""
+    return rng.uniform(-10, shape[1] + 10, count), rng.uniform(-10, shape[0] + 10, count)
+
+
+def _muons(rng, shape, count, thickness, pixel):
+    """Straight tracks, in three steps a pixel: x, y, depth and electrons of each step."""
+    # Flux through a horizontal plane ~ cos^3 sin: cos = u^(1/4); some nearly horizontal.
+    horizontal = rng.uniform(0, 1, count) < rng.choice([0.1, 0.3, 0.6])
+    cosine = rng.uniform(0, 1, count) ** np.where(horizontal, 1.0, 0.25)
+    cosine = np.maximum(cosine, min(0.02, 0.3 * thickness / pixel / max(shape)))
+    length = thickness / pixel * np.sqrt(1 / cosine**2 - 1)
+    # A track that outruns the image ends in it: the particle left the silicon by the side.
+    length = np.minimum(length, 2.0 * max(shape))
+    steps = np.maximum(1, np.ceil(length * 3)).astype(int)
+    track = np.repeat(np.arange(count), steps)
+    first = np.cumsum(steps) - steps
+    along = (np.arange(len(track)) - first[track] + 0.5) / steps[track]
+    x, y = _anywhere(rng, shape, count)
+    azimuth = rng.uniform(0, 2 * np.pi, count)
+    x = x[track] + along * (length * np.cos(azimuth))[track]
+    y = y[track] + along * (length * np.sin(azimuth))[track]
+    path = thickness / cosine / steps
+    energy = MUON_ELECTRONS_PER_MICRON * path
+    width = STRAGGLING * energy * np.sqrt(1 + 20 / np.maximum(path, 0.1))
+    # Landau's law after Moyal (1955): -ln of a squared normal deviate.
+    lost = -np.log(rng.standard_normal(len(track)) ** 2 + 1e-12)
+    hit = np.clip(energy[track] + width[track] * lost, 0, 30 * energy[track])
+    return x, y, along, hit
+
+
+def _electron(rng, shape, pixel):
+    """A scattered electron: it turns the more, and ionises the more, the slower it gets."""
+    x, y = _anywhere(rng, shape)
+    length = rng.exponential(rng.choice([6.0, 15.0, 40.0])) + 1.0
+    steps = int(np.ceil(length * 3))
+    left = 1.0 - (np.arange(steps) + 0.5) / steps
+    turning = rng.uniform(0.05, 0.35) / np.sqrt(np.maximum(left, 0.05))
+    direction = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.standard_normal(steps) * turning)
+    x, y = x + np.cumsum(np.cos(direction)) / 3, y + np.cumsum(np.sin(direction)) / 3
+    depth = np.clip(rng.uniform() + np.cumsum(rng.standard_normal(steps)) * 0.05, 0, 1)
+    energy = MUON_ELECTRONS_PER_MICRON * pixel / 3 * rng.uniform(0.7, 3)
+    hit = energy * rng.gamma(2.0, 0.5, steps) / np.maximum(left, 0.08) ** 0.4
+    return x, y, depth, hit
+
+
+def _compact(rng, shape, count):
+    """Hits that stop where they arrive."""
+    steps = 6
+    x, y = (np.repeat(places, steps) for places in _anywhere(rng, shape, count))
+    depth = np.repeat(rng.uniform(0.1, 1, count), steps)
+    hit = np.repeat(log_uniform(rng, 150, 30000, count) / steps, steps)
+    return x, y, depth, hit
+
+
+def whole_tracks(charge, noise):
+    """
+    Where cosmic rays are: their charge stands out, or links what stands out.
+
+    A track whose charge falls short here and there is still one track.
+
+    Parameters
+    ----------
+    charge : ndarray, (H, W)
+        Electrons of the hits alone.
+    noise : ndarray, (H, W)
+        Local noise, objects included, in electrons.
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+        Charge above 2.5 times the noise; and above half of the noise in gaps of up to 6 pixels
+        between such pixels.
+    """
+    sure = charge > 2.5 * noise
+    if not sure.any():
+        return sure
+    grown = ndimage.maximum_filter(sure.view(np.uint8), 7)
+    closed = ndimage.minimum_filter(grown, 7)
+    return sure | ((closed > 0) & (charge > 0.5 * noise))
 
 
 def footprints(rng, shape, count, catalogue):
@@ -293,7 +356,7 @@ def trail(rng, shape, fwhm):
     if rng.uniform() < 0.25:
         curvature = rng.normal(0, 0.3) / max(shape)
         across = (across - curvature * along**2) / np.sqrt(1 + (2 * curvature * along) ** 2)
-    kind = rng.choice(["sharp", "sharp", "broad", "defocused", "aircraft"])
+    kind = rng.choice(["sharp", "sharp", "broad", "defocused", "aircraft", "winged"])
     sigma = fwhm / 2.355
     if kind == "sharp":
         beta = rng.uniform(2, 5)
@@ -305,8 +368,15 @@ def trail(rng, shape, fwhm):
         chord = np.sqrt(np.maximum(radius**2 - across**2, 0))
         chord -= np.sqrt(np.maximum((hole * radius) ** 2 - across**2, 0))
         profile = ndimage.gaussian_filter(chord, sigma)
+    elif kind == "winged":
+        # A core up to 80 pixels wide, flat or peaked, in wings that fall off slowly.
+        half = log_uniform(rng, max(fwhm, 2) / 2, 40)
+        inner = 1 / (1 + (np.abs(across) / half) ** np.float32(log_uniform(rng, 4, 16)))
+        reach = half * log_uniform(rng, 1.2, 5)
+        wings = (1 + (across / reach) ** 2) ** np.float32(-rng.uniform(0.8, 2.5))
+        profile = inner + log_uniform(rng, 1e-4, 0.1) * wings
     else:
-        width = sigma * log_uniform(rng, 1, 12)
+        width = min(sigma * log_uniform(rng, 1, 12), 40)
         # From two slopes that meet in a ridge to a flat band.
         profile = np.exp(-0.5 * np.abs(across / width) ** np.float32(rng.uniform(1.5, 6)))
         if kind == "aircraft":
@@ -423,52 +493,6 @@ def reflections(rng, shape, count):
                 ghost = ghost * (0.5 + 0.5 * np.tanh((distance - rng.uniform(0.2, 0.5)) / soft))
         light += log_uniform(rng, 0.05, 1) * ghost
     return light
-
-
-def saturate(rng, electrons, well):
-    """
-    Fill pixels up to the full well; the excess bleeds along columns or is lost.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    electrons : ndarray, (H, W)
-        Charge that would be collected without a limit.
-    well : float
-        Full well in electrons.
-
-    Returns
-    -------
-    electrons : ndarray, float32, (H, W)
-        What the wells hold.
-    saturated : ndarray, bool, (H, W)
-        Pixels at the full well, bleeding included.
-    """
-    filled = np.minimum(electrons, well).astype(np.float32)
-    saturated = electrons >= well
-    if not saturated.any() or rng.uniform() < 0.3:
-        return filled, saturated
-    rows = rng.uniform() < 0.25
-    charge, held, full = (a.T if rows else a for a in (electrons, filled, saturated))
-    lost = rng.choice([0.0, rng.uniform(0, 0.95)])
-    one_sided = rng.uniform() < 0.15
-    for column in np.flatnonzero(full.any(axis=0)):
-        runs, n_runs = ndimage.label(full[:, column])
-        for start, stop in ((s[0].start, s[0].stop) for s in ndimage.find_objects(runs)[:n_runs]):
-            excess = (charge[start:stop, column] - well).sum() * (1 - lost)
-            shares = (excess, 0.0) if one_sided else (excess / 2, excess / 2)
-            for share, way in zip(
-                shares, (range(stop, len(held)), range(start - 1, -1, -1)), strict=True
-            ):
-                for row in way:
-                    room = well - held[row, column]
-                    if share < room:
-                        held[row, column] += max(share, 0.0)
-                        break
-                    held[row, column] = well
-                    full[row, column] = True
-                    share -= room
-    return filled, saturated
 
 
 def strips(rng, shape):

@@ -4,11 +4,13 @@ What counts as contaminated is defined in ``training/LABELS.md``; the numbers st
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from scipy import ndimage
 
 from maxitools.classes import CLASSES
+from training.simulation import bleeding, reduction
 from training.simulation import contaminants as add
 from training.simulation.contaminants import log_uniform
 from training.simulation.fields import bright_stars, galaxies, render_stars, star_catalogue
@@ -55,6 +57,17 @@ class Labels:
         kept = np.uint16(sum(BIT[name] for name in keep))
         self.positive[where] &= kept
         self.unsure[where] &= kept
+
+    def forget(self, bits, where):
+        """Remove classes from pixels in which they do not show any more."""
+        self.positive[where] &= ~bits
+        self.unsure[where] &= ~bits
+
+    def doubt(self, bits, where):
+        """Make classes unsure: one bit mask for all pixels, or one for each."""
+        bits = np.broadcast_to(bits, self.positive.shape)[where]
+        self.positive[where] &= ~bits
+        self.unsure[where] |= bits
 
     def finish(self):
         """Make the two exclusive, and the background what no class claims."""
@@ -144,7 +157,8 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         labels.positive &= ~BIT["BBG"]
         labels.unsure |= BIT["BBG"]
     diffuse += _trails(rng, shape, detector, psf, share, labels)
-    diffuse += _persistence(rng, shape, detector, psf, (x, y, flux), share, labels)
+    bright = light - detector.sky
+    diffuse += _persistence(rng, shape, detector, psf, (x, y, flux), bright, share, labels)
     light += diffuse
 
     if real:
@@ -152,15 +166,23 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     else:
         light *= _flat_field(rng, shape, clean)
         electrons = _photon_noise(rng, np.maximum(light, 0))
+    lifted = np.float32(0)
+    if share("reduction", 0.08):
+        # Divided by a flat field, all is as bright as elsewhere, but for the noise.
+        lifted = detector.noise * np.sqrt(1 / reduction.lost_light(rng, shape) - 1)
+        electrons += lifted * rng.standard_normal(shape, dtype=np.float32)
     charge = _cosmic_rays(rng, shape, sources, share)
-    local_noise = np.sqrt(np.maximum(light, 0) + detector.read_noise**2)
+    local_noise = np.sqrt(np.maximum(light, 0) + detector.read_noise**2 + lifted**2)
     electrons, saturated = _saturation(rng, electrons + charge, light + charge, detector, labels)
-    labels.mark("CR", (charge > 2.5 * local_noise) & ~saturated, charge > 0.1 * detector.noise)
+    hit = add.whole_tracks(charge, local_noise) & ~saturated
+    labels.mark("CR", hit, charge > 0.1 * detector.noise)
     if not real:
         electrons += _read_out_noise(rng, shape, detector)
     electrons = _defects(rng, electrons, detector, share, labels)
     if not real or rng.uniform() < 0.5:
         electrons = _unexposed(rng, electrons, detector, share, labels)
+    if share("reduction", 0.6):
+        electrons = _reduction(rng, electrons, detector, labels)
     labels.finish()
     return _digitise(rng, electrons, detector), labels.positive, labels.unsure
 
@@ -170,12 +192,21 @@ def _stars(rng, shape, detector, psf):
     faintest = detector.noise * log_uniform(rng, 2, 60)
     brightest = detector.well * log_uniform(rng, 3, 3000)
     density = 10 ** rng.uniform(2.3 if psf.fwhm < 2.4 else 0.7, 4.3)
+    if rng.uniform() < 0.12:
+        # Crowded: from a star in 50 pixels to one in every disc of the seeing.
+        density = log_uniform(rng, 2e4, 2e5 / max(psf.fwhm / 2, 1) ** 2 + 3e4)
+        faintest = detector.noise * log_uniform(rng, 3, 150)
     x, y, flux = star_catalogue(rng, shape, density=density, faintest=faintest, brightest=brightest)
     count = rng.choice([0, 0, 1, 2, 4, 8])
     peak = detector.well / psf.native.max()
+    places = rng.uniform(-20, shape[1] + 20, count), rng.uniform(-20, shape[0] + 20, count)
+    if rng.uniform() < 0.3:
+        # Cut by an edge.
+        axis = rng.integers(2)
+        places[axis][:] = rng.choice([0, shape[1 - axis]], count) + rng.normal(0, 4, count)
     return (
-        np.append(x, rng.uniform(-20, shape[1] + 20, count)),
-        np.append(y, rng.uniform(-20, shape[0] + 20, count)),
+        np.append(x, places[0]),
+        np.append(y, places[1]),
         np.append(flux, peak * log_uniform(rng, 0.3, 1000, count)),
     )
 
@@ -231,13 +262,21 @@ def mark_spikes(labels, x, y, flux, psf, noise):
 def _ring_medians(psf):
     """Median of the wide image on the ring through each pixel, and the rings' radii."""
     if not hasattr(psf, "rings"):
-        half = psf.wide.shape[0] // 2
-        axis = np.arange(-half, half + 1)
-        radius = np.hypot(axis[:, None], axis).astype(np.float32)
-        ring = np.rint(radius).astype(int)
-        medians = ndimage.median(psf.wide, ring, np.arange(ring.max() + 1))
-        psf.rings = medians[ring].astype(np.float32), radius
+        radius, ring, order, ends = _rings(psf.wide.shape[0])
+        pixels = np.split(psf.wide.ravel()[order], ends)
+        medians = np.array([np.median(part) for part in pixels], np.float32)
+        psf.rings = medians[ring], radius
     return psf.rings
+
+
+@cache
+def _rings(side):
+    """Of a square of odd side: radii, rings, its pixels ring by ring, and where each ring ends."""
+    axis = np.arange(side, dtype=np.float32) - side // 2
+    radius = np.hypot(axis[:, None], axis)
+    ring = np.rint(radius).astype(np.int16)
+    order = np.argsort(ring, axis=None, kind="stable").astype(np.int32)
+    return radius, ring, order, np.cumsum(np.bincount(ring.ravel()))[:-1]
 
 
 def _diffuse(rng, shape, detector, share, labels):
@@ -253,6 +292,8 @@ def _diffuse(rng, shape, detector, share, labels):
         fall = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
         light -= rng.choice([0.08, 0.08, 0.3, 0.6]) * rng.uniform() * detector.sky * fall
     light = np.maximum(light, -0.9 * detector.sky)
+    if share("reduction", 0.15):
+        light += noise * log_uniform(rng, 0.2, 10) * reduction.clouds(rng, shape)
     nebulous, fringed = share("NEB", 0.24), share("FR", 0.2)
     if nebulous:
         nebula = noise * log_uniform(rng, 2, 300) * add.nebula(rng, shape)
@@ -276,12 +317,15 @@ def _trails(rng, shape, detector, psf, share, labels):
     if share("TRL", 0.5):
         for _ in range(rng.choice([1, 1, 1, 2, 3, 5])):
             ridge = log_uniform(rng, 0.8, 4 if rng.uniform() < 0.45 else 150)
+            if rng.uniform() < 0.12:
+                # Up to saturation, and beyond.
+                ridge = log_uniform(rng, 100, max(3 * detector.well / noise, 200))
             light += noise * ridge * add.trail(rng, shape, psf.fwhm)
         labels.light("TRL", light, noise, 0.8, 0.08)
     return light
 
 
-def _persistence(rng, shape, detector, psf, stars, share, labels):
+def _persistence(rng, shape, detector, psf, stars, bright, share, labels):
     noise = detector.noise
     if not share("P", 0.7 if detector.infrared else 0.5):
         return np.float32(0)
@@ -298,16 +342,18 @@ def _persistence(rng, shape, detector, psf, stars, share, labels):
     if rng.uniform() < 0.03:
         spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
     if rng.uniform() < 0.2:
-        spots, _ = add.saturate(rng, spots, detector.well)
+        spots, _ = bleeding.saturate(rng, spots, detector.well)
     glow = noise * log_uniform(rng, 1.5, 60) * add.afterglow(rng, spots, detector.well)
-    labels.light("P", glow, noise, 1, 0.1)
+    # Nobody finds it under what is much brighter.
+    labels.light("P", glow, np.maximum(noise, 0.2 * bright), 1, 0.1)
     return glow
 
 
 def _cosmic_rays(rng, shape, sources, share):
     if not share("CR", 0.75):
         return np.zeros(shape, np.float32)
-    count = max(1, int(log_uniform(rng, 1, 400) * shape[0] * shape[1] / 512**2))
+    most = 3000 if rng.uniform() < 0.12 else 400
+    count = max(1, int(log_uniform(rng, most / 400, most) * shape[0] * shape[1] / 512**2))
     if sources.footprints and rng.uniform() < 0.4:
         charge = add.footprints(rng, shape, max(count // 2, 1), sources.footprints)
         if rng.uniform() < 0.5:
@@ -348,7 +394,7 @@ def _flat_field(rng, shape, clean):
 
 def _saturation(rng, electrons, expected, detector, labels):
     """Clip at the full well in one of the ways that detectors have."""
-    filled, saturated = add.saturate(rng, electrons, detector.well)
+    filled, saturated = bleeding.saturate(rng, electrons, detector.well)
     rim = (
         ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
     )
@@ -363,6 +409,8 @@ def _saturation(rng, electrons, expected, detector, labels):
         filled[saturated] = detector.well * rng.choice([0.0, 1.3, 3.0])
     elif way == "wrapped":
         filled[expected > detector.well * rng.uniform(1, 3)] -= 2 * detector.well
+    if saturated.any() and rng.uniform() < 0.3:
+        filled += bleeding.aftermath(rng, saturated, detector.noise)
     return filled, saturated
 
 
@@ -461,6 +509,44 @@ def _unexposed(rng, electrons, detector, share, labels):
     return electrons
 
 
+# What is mended together with the pixels that it spoils.
+DEFECTS = BIT["CR"] | BIT["HP"] | BIT["DP"] | BIT["HCL"] | BIT["DCL"]
+
+
+def _reduction(rng, electrons, detector, labels):
+    """What read-out and reduction add, and what they take away."""
+    sigma, sky, shape = detector.noise, detector.sky, electrons.shape
+    if rng.uniform() < 0.3:
+        electrons += reduction.amplifiers(rng, shape, sigma, sky)
+    if rng.uniform() < (0.5 if detector.infrared else 0.05):
+        electrons += reduction.reset_pattern(rng, shape, sigma)
+    if rng.uniform() < 0.3:
+        mended = reduction.bridged(rng, electrons, int(log_uniform(rng, 1, 15)))
+        labels.forget(DEFECTS, mended)
+    if rng.uniform() < 0.2:
+        where = reduction.patches(rng, shape)
+        if rng.uniform() < 0.5:
+            # A frame from which somebody has removed what was found, here or everywhere.
+            spots = (labels.positive & DEFECTS > 0) & (rng.random(shape) < rng.choice([0.5, 1]))
+            where |= ndimage.binary_dilation(spots)
+        reduction.patched(rng, electrons, where, sigma)
+        labels.forget(DEFECTS, where)
+    if rng.uniform() < 0.1:
+        electrons = reduction.resampled(rng, electrons)
+        spots = (labels.positive | labels.unsure) & DEFECTS
+        labels.unsure |= ndimage.maximum_filter(spots, 3)
+    if rng.uniform() < 0.08:
+        electrons, changed = reduction.sky_subtracted(rng, electrons, sigma)
+        labels.doubt(BIT["BBG"] | BIT["NEB"] | BIT["FR"], changed)
+    if rng.uniform() < 0.4:
+        blank, dim = reduction.trimmed_edges(rng, electrons, sigma, sky)
+        labels.erase(blank)
+        labels.doubt(BIT["OV"] | BIT["DCL"], blank)
+        labels.doubt(BIT["OV"] | BIT["DCL"] | BIT["BBG"] | BIT["NEB"], dim)
+        labels.doubt(labels.positive & BIT["CR"], dim)
+    return electrons
+
+
 def _real_sky(rng, shape, detector, backgrounds, labels):
     """Cut from a real frame, scaled to the detector's noise, with what is known of it."""
     frame = backgrounds[rng.integers(len(backgrounds))]
@@ -519,7 +605,9 @@ def _digitise(rng, electrons, detector):
         gain = max(gain, detector.well / 60000)
     counts = electrons / gain
     if integers:
-        counts = np.rint(counts + rng.uniform(100, 2000))
+        # A bias that leaves room for what is darker than no light.
+        bias = rng.uniform(100, 2000) - min(0, np.percentile(counts[::8, ::8], 1))
+        counts = np.rint(counts + bias)
     elif rng.uniform() < 0.6:
         counts = (counts - detector.sky / gain) * log_uniform(rng, 1e-3, 10)
     if sixteen_bits:

@@ -73,21 +73,6 @@ def test_a_hot_column_stands_out_of_its_neighbours_where_it_is_marked():
     assert np.median(image[hot]) > np.percentile(image[~hot], 80)
 
 
-def test_bleeding_keeps_the_charge_and_marks_what_it_fills():
-    charge = np.zeros((101, 5))
-    charge[50, 2] = 10_000.0
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        filled, saturated = contaminants.saturate(rng, charge, well=1000.0)
-        assert filled.max() <= 1000.0
-        assert (filled[saturated] == 1000.0).all()
-        if saturated.sum() > 1 and np.isclose(filled.sum(), charge.sum()):
-            assert saturated.sum() in (9, 10, 11)
-            break
-    else:
-        pytest.fail("in 20 draws no column bled without losses")
-
-
 def test_a_vertical_muon_leaves_the_charge_of_its_path():
     thickness = 200.0
     charges = [

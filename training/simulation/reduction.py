@@ -1,0 +1,294 @@
+"""What read-out and reduction make of an exposure: steps, borders, mended pixels, mixed noise.
+
+None of it is a contaminant, and much of it looks like one. Images are in electrons, sky included.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from training.simulation.contaminants import log_uniform, random_field
+
+
+def amplifiers(rng, shape, noise, level):
+    """
+    Halves, quadrants or stripes that were read by amplifiers of their own.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    noise, level : float
+        Noise of a pixel, and the level of the sky, in electrons.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Electrons that the amplifiers differ by: in bias, in gain and in noise.
+    """
+    counts = [(1, 2), (2, 1), (2, 2), (1, int(rng.integers(3, 17)))][rng.choice(4)]
+    inner = [
+        np.sort(rng.integers(n, size=k - 1)) if k == 2 else np.arange(1, k) * n // k
+        for n, k in zip(shape, counts, strict=True)
+    ]
+    which = [
+        np.searchsorted(edges, np.arange(n), side="right")
+        for edges, n in zip(inner, shape, strict=True)
+    ]
+    biases = rng.normal(0, noise * log_uniform(rng, 0.2, 60), counts)
+    gains = rng.normal(0, rng.choice([0, 0.003, 0.05]), counts)
+    worse = noise * np.maximum(rng.normal(0, rng.choice([0.0, 0.8]), counts), 0)
+    part = np.ix_(*which)
+    offset = (biases + gains * level)[part].astype(np.float32)
+    if worse.any():
+        offset += worse[part] * rng.standard_normal(shape, dtype=np.float32)
+    if rng.uniform() < 0.3:
+        # The amplifier settles within the first columns that it reads.
+        column = np.arange(shape[1]) - np.r_[0, inner[1]][which[1]]
+        settling = noise * log_uniform(rng, 0.5, 30) * rng.choice([-1, 1])
+        offset += (settling * np.exp(-column / log_uniform(rng, 1, 40))).astype(np.float32)
+    return offset
+
+
+def reset_pattern(rng, shape, noise):
+    """
+    Dark level of an infrared array after its reset: a ramp that starts anew in each half.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    noise : float
+        Noise of a pixel in electrons.
+
+    Returns
+    -------
+    ndarray, float32, (H, 1) or (1, W)
+        Electrons to be added.
+    """
+    axis = rng.integers(2)
+    size = shape[axis]
+    middle = int(rng.choice([size // 2, rng.integers(1, size)]))
+    row = np.arange(size)
+    since = np.where(row < middle, row, row - middle)
+    if rng.uniform() < 0.3:
+        # Read from the middle outwards, or towards it.
+        since = np.where(row < middle, middle - 1 - row, row - middle)
+    depth = noise * log_uniform(rng, 0.5, 60) * rng.choice([-1, -1, 1])
+    ramp = depth * np.exp(-since / log_uniform(rng, 3, size))
+    ramp = ramp + noise * rng.normal(0, 3) * since / size
+    ramp = ramp + np.where(row < middle, noise * rng.choice([0.0, rng.normal(0, 20)]), 0)
+    ramp = ramp.astype(np.float32)
+    return ramp[:, None] if axis == 0 else ramp[None]
+
+
+def lost_light(rng, shape):
+    """
+    Illumination that falls off towards corners, an edge or both; dividing by it lifts the noise.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Share of the light that arrives, from 0.05 to 1.
+    """
+    rows, columns = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    kind = rng.choice(["corners", "edge", "circle"])
+    if kind == "corners":
+        y, x = rng.uniform(-1, 1, 2)
+        share = 1 - rng.uniform(0.1, 0.4) * ((rows - y) ** 2 + (columns - x) ** 2)
+    elif kind == "edge":
+        distance = [1 - rows, 1 + rows, 1 - columns, 1 + columns][rng.integers(4)]
+        share = 1 - rng.uniform(0.3, 1) * np.exp(-distance / log_uniform(rng, 0.005, 0.3))
+        share = np.broadcast_to(share, shape)
+    else:
+        y, x = rng.choice([-1, 1], 2) * rng.uniform(0, 0.6, 2)
+        distance = np.hypot(rows - y, columns - x)
+        share = 0.5 - 0.5 * np.tanh((distance - rng.uniform(1.1, 1.9)) / log_uniform(rng, 0.01, 1))
+    return np.clip(share, 0.05, 1).astype(np.float32)
+
+
+def trimmed_edges(rng, image, noise, level):
+    """
+    Borders of a reduced frame: blank, half lit, badly subtracted, noisy or glowing.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (H, W)
+        Electrons; changed in place.
+    noise, level : float
+        Noise and level of the sky in electrons.
+
+    Returns
+    -------
+    blank, dim : ndarray, bool, (H, W)
+        Pixels that hold a constant; those that lost light, or more than light.
+    """
+    blank, dim = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
+    constant = level + noise * rng.choice([-1, 1]) * log_uniform(rng, 1, 1000)
+    constant = rng.choice([0.0, 0.0, level, constant, -10 * level])
+    for side in rng.choice(4, rng.integers(1, 5), replace=False):
+        turned, blank_here, dim_here = (np.rot90(a, side) for a in (image, blank, dim))
+        width = int(log_uniform(rng, 1, 30))
+        border = turned[:width]
+        kind = rng.choice(["blank", "blank", "lit", "offset", "noisy", "glow"])
+        inwards = np.arange(width, dtype=np.float32)[:, None]
+        if kind == "blank":
+            border[:] = constant
+            blank_here[:width] = True
+        elif kind == "lit":
+            part = rng.uniform(0, 0.9) + (1 - rng.uniform(0, 1)) * (inwards + 0.5) / width
+            border *= np.clip(part, 0, 1)
+            dim_here[:width] = True
+        elif kind == "offset":
+            border += noise * rng.choice([-1, -1, 1]) * log_uniform(rng, 1, 100)
+            dim_here[:width] = True
+        elif kind == "noisy":
+            border += noise * log_uniform(rng, 0.5, 10) * rng.standard_normal(border.shape)
+        else:
+            scale = log_uniform(rng, 0.7, 40)
+            reach = turned[: int(6 * scale) + 1]
+            inwards = np.arange(len(reach), dtype=np.float32)[:, None]
+            height = noise * log_uniform(rng, 1, 100) * rng.choice([-1, 1, 1])
+            reach += height * np.exp(-inwards / scale)
+            dim_here[:width] = height < 0
+    return blank, dim
+
+
+def bridged(rng, image, count):
+    """
+    Columns and lines, narrow and wide, replaced by interpolation across them.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (H, W)
+        Electrons; changed in place.
+    count : int
+        Number of columns or lines.
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+        Which pixels were replaced.
+    """
+    mended = np.zeros(image.shape, bool)
+    turned = rng.uniform() < 0.3
+    picture, marks = (image.T, mended.T) if turned else (image, mended)
+    height, across = picture.shape
+    for _ in range(count):
+        width = int(log_uniform(rng, 1, 4 if rng.uniform() < 0.75 else 40))
+        left = int(rng.integers(1, across - width - 1))
+        rows = slice(0, height)
+        if rng.uniform() < 0.5:
+            length = int(log_uniform(rng, 8, height))
+            top = int(rng.choice([0, height - length, rng.integers(height - length + 1)]))
+            rows = slice(top, top + length)
+        first, last = picture[rows, left - 1, None], picture[rows, left + width, None]
+        part = (np.arange(width, dtype=np.float32) + 1) / (width + 1)
+        if rng.uniform() < 0.25:
+            # Of the nearest neighbour, in place of a straight line between the two.
+            part = (part > 0.5).astype(np.float32)
+        picture[rows, left : left + width] = first * (1 - part) + last * part
+        marks[rows, left : left + width] = True
+    return mended
+
+
+def patched(rng, image, where, noise):
+    """
+    Replace masked pixels by what surrounds them, smoothly or with noise.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (H, W)
+        Electrons; changed in place.
+    where : ndarray, bool, (H, W)
+    noise : float
+        Of the sky, in electrons.
+    """
+    good = (~where).astype(np.float32)
+    scale = rng.uniform(0.8, 4)
+    weight = ndimage.gaussian_filter(good, scale)
+    smooth = ndimage.gaussian_filter(image * good, scale) / np.maximum(weight, 1e-3)
+    smooth = np.where(weight > 1e-3, smooth, np.median(image[::8, ::8]))
+    image[where] = smooth[where]
+    if rng.uniform() < 0.4:
+        image[where] += noise * rng.standard_normal(int(where.sum()))
+
+
+def patches(rng, shape):
+    """
+    Masked regions of all kinds: where something was, or was said to be.
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+    """
+    where = np.zeros(shape, bool)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for _ in range(int(log_uniform(rng, 1, 40))):
+        size = log_uniform(rng, 0.7, 40 if rng.uniform() < 0.1 else 5)
+        y, x = rng.uniform(0, 1, 2) * shape
+        view = tuple(slice(max(int(c - size - 1), 0), int(c + size + 2)) for c in (y, x))
+        near = (rows[view[0]] - y) ** 2 + (columns[:, view[1]] - x) ** 2 < size**2
+        where[view] |= near | (rng.uniform() < 0.3)
+    return where
+
+
+def resampled(rng, image):
+    """
+    Interpolate to a grid slightly turned and shifted: noise correlates, more here than there.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (H, W)
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Nothing has moved by more than half a pixel.
+    """
+    turn = rng.uniform(-0.5, 0.5) / max(image.shape)
+    middle = (np.array(image.shape) - 1) / 2
+    matrix = np.array([[1, -turn], [turn, 1]])
+    offset = middle - matrix @ middle + rng.uniform(-0.25, 0.25, 2)
+    order = int(rng.choice([1, 1, 3]))
+    return ndimage.affine_transform(image, matrix, offset, order=order, mode="nearest")
+
+
+def sky_subtracted(rng, image, noise):
+    """
+    Subtract a local sky that stars and galaxies have raised: dark moats around them.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (H, W)
+    noise : float
+        Of the sky, in electrons.
+
+    Returns
+    -------
+    image : ndarray, float32, (H, W)
+    changed : ndarray, bool, (H, W)
+        Where the sky was taken too high, or diffuse light was taken away.
+    """
+    level = float(np.median(image[::4, ::4]))
+    clipped = np.clip(image, level - 3 * noise, level + noise * log_uniform(rng, 3, 60))
+    sky = ndimage.gaussian_filter(clipped, log_uniform(rng, 8, 60), truncate=2.5) - level
+    return image - sky, np.abs(sky) > 0.3 * noise
+
+
+def clouds(rng, shape):
+    """
+    Thin cloud or cirrus, lit by the Moon or by towns: smooth, without edges.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Mean 0, standard deviation 1.
+    """
+    return random_field(rng, shape, rng.uniform(-5, -3.5), smallest=rng.uniform(80, 300))
