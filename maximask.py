@@ -3,7 +3,7 @@
 Find the contaminated pixels of astronomical images.
 
 As a command, `maximask IMAGE` writes masks beside each image. As a module, `mask` and
-`probabilities` do the same to arrays.
+`probabilities` do the same to arrays, and `draw` shows what was found.
 """
 
 import argparse
@@ -66,6 +66,44 @@ def mask(image, net_path=None, batch_size=8, threads=None):
     network = _network(net_path, threads)
     recipe = network.recipe
     return _planes(image, network, recipe.default_priors, recipe.thresholds, batch_size)
+
+
+def draw(image, masks, classes=NAMES, header=None, name=""):
+    """
+    Outlines of masks over an image in grey, as `--preview` draws them.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W)
+        Pixel values in any real type and unit.
+    masks : ndarray, (C, H, W)
+        Not 0 where a pixel belongs to the class, as from `mask`.
+    classes : sequence of str
+        Names of the masks' classes.
+    header : astropy.io.fits.Header, optional
+        Of the image, to tell of date, filter and exposure time.
+    name : str
+        What to call the image.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Its `save` writes a file.
+
+    Raises
+    ------
+    ImportError
+        When Pillow is not installed.
+    """
+    import numpy as np
+
+    from maxitools.pictures import Detector, Picture
+
+    detector = Detector(np.asarray(image), header)
+    detector.add_rows(0, np.asarray(masks), classes)
+    picture = Picture(name)
+    picture.add(detector)
+    return picture.draw()
 
 
 def _planes(image, network, priors, thresholds, batch_size):

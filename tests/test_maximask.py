@@ -15,6 +15,7 @@ from conftest import ROOT, command, truth, write
 
 import maximask
 from maxitools.classes import NAMES
+from maxitools.pictures import LINES
 
 
 @pytest.fixture
@@ -388,3 +389,13 @@ def test_symbolic_link_to_the_script_is_silent_and_needs_no_more(here, sky, netw
 def test_module_gives_the_masks_of_the_command(sky, networks):
     np.testing.assert_array_equal(maximask.mask(sky, networks), truth())
     assert not maximask.mask(np.zeros((40, 50)), networks).any()
+
+
+def test_a_picture_in_python_shows_what_was_found(sky):
+    masks = np.zeros((2, *sky.shape), np.uint8)
+    plain = maximask.draw(sky, masks, ["CR", "HCL"], name="sky.fits")
+    masks[1, 100:200, 120] = 1
+    marked = maximask.draw(sky, masks, ["CR", "HCL"], name="sky.fits")
+    colours = {colour for _, colour in marked.convert("RGB").getcolors(1 << 24)}
+    assert LINES["HCL"][0] in colours and LINES["CR"][0] not in colours
+    assert all(r == g == b for _, (r, g, b) in plain.convert("RGB").getcolors(1 << 24))
