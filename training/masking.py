@@ -20,9 +20,10 @@ WEIGHTS = {
 }  # fmt: skip
 # What an object's core may be mistaken for.
 SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
-# Weight in the loss of the class CR of pixels in the core of an object that no ray has hit: one
-# sharp star that is masked spoils more than one hit that is not.
-CORE_WEIGHT = 30
+# Weight in the loss of the class CR, positive or not, where a hit and a star may be confused (see
+# `crucial`): few pixels, and what users see. It is the same for both, so that neither is favoured:
+# with more for stars than for hits the network grows timid, and thresholds have to mend it.
+CORE_WEIGHT = 10
 
 # What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
 DEFAULT_PRIORS = {
@@ -49,8 +50,7 @@ class Dataset(SceneFolder):
         for i, bit in enumerate(BIT.values()):
             self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
         pixels = np.clip(two_scale(scene["image"], MESH), -6e4, 6e4)
-        cores = sharp_cores(pixels[..., 0], (positive | unsure) & SPOTS > 0)
-        labels = np.stack([positive, unsure, cores.astype(np.uint16)], axis=-1)
+        labels = np.stack([positive, unsure, crucial(pixels[..., 0], positive, unsure)], axis=-1)
         # Half precision holds what matters: values are compared by their arcsinh.
         return pixels.astype(np.float16), labels
 
@@ -72,25 +72,36 @@ class Dataset(SceneFolder):
         return pixels, in_blocks(labels)
 
 
-def sharp_cores(sky, spots):
+def crucial(sky, positive, unsure):
     """
-    Find the cores of objects, sharp stars most of all: what resembles a cosmic ray and is none.
+    Find the pixels that decide whether masks of cosmic rays are of use.
 
     Parameters
     ----------
     sky : ndarray, (H, W)
         Pixels above the local sky, in units of its noise.
-    spots : ndarray, bool, (H, W)
-        Where there are, or may be, small contaminants.
+    positive, unsure : ndarray, uint16, (H, W)
+        Bit masks of the classes.
 
     Returns
     -------
-    ndarray, bool, (H, W)
-        Pixels above half of a maximum of at least 8, next to it or the maximum itself.
+    ndarray, uint16, (H, W)
+        1 in the cores of objects that no ray has hit, sharp stars most of all; in those of hits;
+        and around what is saturated, where bleeding ends.
     """
+    spots = (positive | unsure) & SPOTS > 0
+    hits, full = positive & BIT["CR"] > 0, positive & BIT["SAT"] > 0
+    around = ndimage.maximum_filter(full.view(np.uint8), 7).view(bool) & ~full & ~hits
+    peaks = ~ndimage.maximum_filter(spots.view(np.uint8), 3).view(bool)
+    cores = _cores(sky, peaks) & ~spots | _cores(sky, hits) & hits
+    return (cores | around).astype(np.uint16)
+
+
+def _cores(sky, there):
+    """Pixels above half of a maximum of at least 8 that is `there`, next to it or itself."""
     highest = ndimage.maximum_filter(sky, 3)
-    peaks = (sky == highest) & (sky > 8) & ~ndimage.binary_dilation(spots)
-    return ndimage.binary_dilation(peaks, np.ones((3, 3))) & (sky > highest / 2) & ~spots
+    peaks = (sky == highest) & (sky > 8) & there
+    return ndimage.maximum_filter(peaks.view(np.uint8), 3).view(bool) & (sky > highest / 2)
 
 
 def in_blocks(labels):
@@ -123,7 +134,7 @@ def ignorant_loss(shares):
     return np.maximum(loss, 0.01)
 
 
-def weighted_cross_entropy(weights, scales):
+def weighted_cross_entropy(weights, scales, core_weight):
     """
     Cross-entropy of each class by itself, over the pixels where its label is sure.
 
@@ -134,24 +145,27 @@ def weighted_cross_entropy(weights, scales):
     scales : ndarray, (n_classes,)
         Divides the loss of each class: with `ignorant_loss`, 1 is what nothing learnt costs,
         and rare classes count no less than common ones.
+    core_weight : float
+        Of a pixel, positive or negative, for the class CR where that is crucial.
 
     Returns
     -------
     callable
         `loss(labels, logits)`: int32 (..., 3), bit masks of the positive and unsure classes, and 1
-        in the cores of objects, else 0 (see `sharp_cores`); as many float logits as there are
-        labels and classes.
+        where CR is crucial, else 0 (see `crucial`); as many float logits as there are labels and
+        classes.
     """
     places = np.arange(len(weights), dtype=np.int32)
-    in_cores = (CORE_WEIGHT - 1) * (places == NAMES.index("CR")).astype(np.float32)
+    rays = (places == NAMES.index("CR")).astype(np.float32)
 
     def loss(labels, logits):
         labels = ops.cast(labels, "int32")
         bits = ops.right_shift(labels[..., :2, None], places) & 1
         bits = ops.cast(bits, "float32")
         positive, unsure = bits[..., 0, :], bits[..., 1, :]
-        weight = (1 - unsure) * (1 + positive * (weights - 1)) / scales
-        weight *= 1 + ops.cast(labels[..., 2:], "float32") * in_cores
+        core = ops.cast(labels[..., 2:], "float32") * rays
+        weight = (1 - core) * (1 + positive * (weights - 1)) + core * core_weight
+        weight *= (1 - unsure) / scales
         logits = ops.reshape(ops.cast(logits, "float32"), ops.shape(positive))
         # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
         return ops.mean(weight * (ops.softplus(logits) - positive * logits), axis=-1)
@@ -187,7 +201,7 @@ def build(dataset):
 
 def loss(scales):
     """`weighted_cross_entropy` with the weights of this task."""
-    return weighted_cross_entropy(_weights(), scales)
+    return weighted_cross_entropy(_weights(), scales, CORE_WEIGHT)
 
 
 def bare(model):

@@ -10,6 +10,7 @@ pytest.importorskip("galsim", reason="the [training] extra is not installed")
 import maximask
 from maxitools.classes import NAMES
 from training import masking, simulate, train
+from training.simulation.scenes import BIT
 
 # Keras turns its variables into arrays in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def crossed(positive, unsure, logits, core=0):
     """The loss of one pixel of which each class has a weight of its own."""
     labels = np.array([positive, unsure, core], np.int32).reshape(1, 1, 1, 3)
-    loss = masking.weighted_cross_entropy(np.array([3.0, 1.0]), np.array([1.0, 2.0]))
+    loss = masking.weighted_cross_entropy(np.array([3.0, 1.0]), np.array([1.0, 2.0]), 10.0)
     return float(loss(labels, np.array(logits, np.float32).reshape(1, 1, 1, 2))[0, 0, 0])
 
 
@@ -32,22 +33,34 @@ def test_an_unsure_class_costs_nothing():
     assert crossed(0b00, 0b11, [9.0, -9.0]) == 0.0
 
 
-def test_a_star_taken_for_a_cosmic_ray_costs_more_than_sky():
+@pytest.mark.parametrize("positive", [0b00, 0b01])
+def test_stars_taken_for_cosmic_rays_and_missed_hits_cost_the_same_factor(positive):
     logits = [2.0, 0.0]
     other_class = np.log(2) / 2 / 2
-    sky = crossed(0b00, 0b00, logits) - other_class
-    assert crossed(0b00, 0b00, logits, core=1) - other_class == pytest.approx(
-        masking.CORE_WEIGHT * sky, rel=1e-5
-    )
+    plain = crossed(positive, 0b00, logits) - other_class
+    core = crossed(positive, 0b00, logits, core=1) - other_class
+    assert core / plain == pytest.approx(10 / (3 if positive else 1), rel=1e-5)
 
 
-def test_cores_are_those_of_stars_and_not_of_cosmic_rays():
+def test_what_is_crucial_are_cores_of_stars_and_of_hits():
     y, x = np.indices((60, 60))
     star = 100 * np.exp(-((y - 20) ** 2 + (x - 30.4) ** 2) / (2 * 0.7**2))
     sky = star.copy()
-    sky[40, 40:46] = 50
-    cores = masking.sharp_cores(sky, sky - star > 0)
-    np.testing.assert_array_equal(cores, star > 50)
+    sky[40, 40] = 50
+    positive = np.where(sky > star, BIT["CR"], 0).astype(np.uint16)
+    crucial = masking.crucial(sky, positive, np.zeros_like(positive))
+    np.testing.assert_array_equal(crucial > 0, (star > 50) | (positive > 0))
+
+
+def test_what_surrounds_saturated_pixels_is_crucial_unless_a_ray_hit_it():
+    positive = np.zeros((40, 40), np.uint16)
+    positive[10:30, 20] = BIT["SAT"]
+    positive[31, 20:26] = BIT["CR"]
+    crucial = masking.crucial(np.zeros((40, 40)), positive, np.zeros_like(positive))
+    assert crucial[30, 20]
+    assert not crucial[31, 20]
+    assert not crucial[20, 20]
+    assert not crucial[20, 30]
 
 
 def test_who_knows_the_shares_only_pays_one_for_each_class():
