@@ -7,15 +7,12 @@ As a command, `maximask IMAGE` writes masks beside each image. As a module, `mas
 """
 
 import argparse
-import gc
 import sys
-import time
-from collections import Counter, namedtuple
-from itertools import groupby
+from collections import namedtuple
 from pathlib import Path
 
 from maxitools import options
-from maxitools.classes import BY_NAME, NAMES, ClassFileError, chosen_values
+from maxitools.classes import NAMES, ClassFileError, chosen_values
 from maxitools.inputs import InputError, list_inputs, shipped_folder
 
 # Imports that take time wait until the arguments are known to be good.
@@ -119,8 +116,10 @@ def _planes(image, network, priors, thresholds, batch_size):
         answer = network.masks(classes, priors, thresholds)
         rows_of = network.recipe.normalise(image)
         images = [(None, rows_of, image.shape)]
-        for _, first, strip in mask_strips(images, network.recipe, answer, batch_size):
-            planes[:, first : first + strip.shape[1]] = strip
+        for _, rows, strip in mask_strips(images, network.recipe, answer, batch_size):
+            if isinstance(strip, Exception):
+                raise strip
+            planes[:, rows] = strip
     return planes
 
 
@@ -207,20 +206,24 @@ def main(argv=None):
         parser.exit(2, f"maximask: {arguments.out_dir}: cannot be made ({error.strerror})\n")
     options.prepare(arguments.threads)
 
-    from maxitools import networks
+    from maxitools import networks, runs
+    from maxitools.inference import mask_strips
 
-    start = time.perf_counter()
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
         task = _task(network.recipe, chosen, arguments)
-        network.load(arguments.threads)
-        # What is loaded stays: there is no garbage to look for in it.
-        gc.freeze()
+        runs.load(network, arguments)
     except networks.NetworkError as error:
         parser.exit(2, f"maximask: {error}\n")
-    if arguments.verbose:
-        print(f"{network.path}: loaded in {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    return _run(inputs, network, task, arguments)
+    answer = network.masks(task.classes, task.priors, task.thresholds)
+    return runs.run(
+        "maximask",
+        inputs,
+        network.recipe.normalise,
+        lambda images: mask_strips(images, network.recipe, answer, arguments.batch_size),
+        _outputs(task, network, arguments.out_dir),
+        verbose=arguments.verbose,
+    )
 
 
 def _task(recipe, chosen, arguments):
@@ -240,138 +243,20 @@ def _task(recipe, chosen, arguments):
     return Task(classes, priors, thresholds, arguments.single_mask)
 
 
-# An image of an HDU, its rows normalised by `rows_of`, or None if it is all zeros; and how long
-# each step took.
-Plane = namedtuple("Plane", "hdu index rows_of seconds")
+def _outputs(task, network, folder):
+    """From an input to what becomes of it."""
+    from maxitools.outputs import Masks, OutputError
 
+    taken = {}
 
-def _read(inputs, recipe):
-    """The number of each file and what comes out of it, in order, to the last or to an error."""
-    from maxitools.frames import ImageHDU, read_hdus
+    def outputs(source):
+        path = source.masks_path(folder)
+        other = taken.setdefault(path.resolve(), source)
+        if other.path.resolve() != source.path.resolve():
+            raise OutputError(f"its masks would replace those of {other.given}")
+        return [Masks(path, task, network)]
 
-    for number, source in enumerate(inputs):
-        try:
-            for hdu in read_hdus(source):
-                if not isinstance(hdu, ImageHDU):
-                    yield number, hdu
-                    continue
-                start = time.perf_counter()
-                for index, image in hdu.planes():
-                    read = time.perf_counter()
-                    rows_of = recipe.normalise(image) if image.any() else None
-                    seconds = {"read": read - start, "normalise": time.perf_counter() - read}
-                    yield number, Plane(hdu, index, rows_of, seconds)
-                    del image, rows_of
-                    start = time.perf_counter()
-        except InputError as error:
-            yield number, error
-
-
-def _images(events, failed):
-    """For `mask_strips`: all that was read, but for what is left of files that failed."""
-    for number, event in events:
-        if number not in failed:
-            plane = isinstance(event, Plane)
-            rows_of, shape = (event.rows_of, event.hdu.shape[-2:]) if plane else (None, None)
-            yield (number, event), rows_of, shape
-
-
-def _run(inputs, network, task, arguments):
-    """Process the inputs; the exit status."""
-    from tqdm import tqdm
-
-    from maxitools.inference import mask_strips
-    from maxitools.outputs import MaskFile, OutputError
-    from maxitools.pipeline import ahead
-
-    answer = network.masks(task.classes, task.priors, task.thresholds)
-    failed, taken = set(), {}
-    images = _images(ahead(_read(inputs, network.recipe)), failed)
-    parts = mask_strips(images, network.recipe, answer, arguments.batch_size)
-    start = time.perf_counter()
-    with tqdm(total=len(inputs), unit="file", disable=None) as bar:
-        for number, group in groupby(parts, key=lambda part: part[0][0]):
-            source = inputs[number]
-            try:
-                path = source.masks_path(arguments.out_dir)
-                other = taken.setdefault(path.resolve(), source)
-                if other.path.resolve() != source.path.resolve():
-                    raise OutputError(f"its masks would replace those of {other.given}")
-                seconds = Counter()
-                with MaskFile(path) as file:
-                    pixels = _write(file, group, network, task, seconds)
-            except (InputError, OutputError) as error:
-                failed.add(number)
-                tqdm.write(f"maximask: {source.given}: {error}", file=sys.stderr)
-            else:
-                # The network goes from file to file without a break: the time from one to the next.
-                seconds.update(write=file.seconds, all=time.perf_counter() - start)
-                if arguments.verbose:
-                    tqdm.write(f"{source.given}: {_rates(pixels, seconds)}", file=sys.stderr)
-            start = time.perf_counter()
-            bar.update()
-    return 1 if failed else 0
-
-
-def _rates(pixels, seconds):
-    steps = [f"{step} {s:.2f} s, {pixels / s / 1e6:.1f} MPix/s" for step, s in seconds.items() if s]
-    return f"{pixels / 1e6:.2f} MPix ({'; '.join(steps)})"
-
-
-def _write(file, parts, network, task, seconds):
-    """Write what came of an input, masks where it is an image; the number of its pixels."""
-    from tqdm import tqdm
-
-    from maxitools.decisions import single_mask
-    from maxitools.frames import CopiedHDU
-
-    codes = [BY_NAME[name].code for name in task.classes]
-    pixels = 0
-    with tqdm(unit="row", leave=False, disable=None) as bar:
-        for (_, event), first, strip in parts:
-            if isinstance(event, InputError):
-                raise event
-            if isinstance(event, CopiedHDU):
-                file.append(event.data)
-                continue
-            hdu, index, _, spent = event
-            if not first:
-                if not any(index):
-                    file.append_image(_header(file, hdu, network, task))
-                pixels += hdu.shape[-2] * hdu.shape[-1]
-                seconds.update(spent)
-                bar.set_description(f"HDU {hdu.index}")
-                bar.reset(hdu.shape[-2])
-            if strip is None:
-                continue
-            if task.single:
-                file.write_rows(index, first, single_mask(strip, codes))
-            else:
-                for place in range(len(strip)):
-                    file.write_rows((place, *index), first, strip[place])
-            bar.update(strip.shape[1])
-            # From here on the writer's alone.
-            del strip
-    return pixels
-
-
-def _header(file, hdu, network, task):
-    from maxitools.outputs import class_cards, mask_header
-
-    if task.single:
-        shape, dtype = hdu.shape, "int16"
-    else:
-        shape = (len(task.classes), *hdu.shape)
-        dtype = "float32" if task.thresholds is None else "uint8"
-    cards = class_cards(
-        task.classes,
-        task.single,
-        task.priors,
-        task.thresholds,
-        "GPU" if network.tf.config.list_physical_devices("GPU") else "CPU",
-        network.tf.__version__,
-    )
-    return mask_header(hdu.header, shape, dtype, file.empty, cards)
+    return outputs
 
 
 if __name__ == "__main__":

@@ -7,12 +7,7 @@ As a command, `maxitrack IMAGE` appends a probability to `maxitrack.out`. As a m
 """
 
 import argparse
-import gc
 import sys
-import time
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path
 
 from maxitools import options
 from maxitools.inputs import InputError, list_inputs, shipped_folder
@@ -56,7 +51,10 @@ def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
 
     network = networks.loaded(net_path or shipped_folder() / "model", "track", threads)
     rows_of = network.recipe.normalise(np.asarray(image))
-    answers = track_answers(rows_of, image.shape, network.recipe, network.tracks(), batch_size)
+    images = [(None, rows_of, image.shape)]
+    ((_, _, answers),) = track_answers(images, network.recipe, network.tracks(), batch_size)
+    if isinstance(answers, Exception):
+        raise answers
     return network.combine([answers], prior)
 
 
@@ -118,78 +116,29 @@ def main(argv=None):
         parser.exit(2, f"maxitrack: {error}\n")
     options.prepare(arguments.threads)
 
-    from maxitools import networks
+    from maxitools import networks, runs
+    from maxitools.inference import track_answers
+    from maxitools.outputs import Verdict
 
-    start = time.perf_counter()
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "track")
-        network.load(arguments.threads)
-        # What is loaded stays: there is no garbage to look for in it.
-        gc.freeze()
+        runs.load(network, arguments)
     except networks.NetworkError as error:
         parser.exit(2, f"maxitrack: {error}\n")
-    if arguments.verbose:
-        print(f"{network.path}: loaded in {time.perf_counter() - start:.1f} s", file=sys.stderr)
-    return _run(inputs, network, arguments)
+    answer = network.tracks()
 
+    def combine(answers):
+        return network.combine(answers, arguments.prior_value)
 
-def _read(inputs, recipe, frac):
-    """The number of each file with each of its images, as (HDU, shape, rows), or an error."""
-    from maxitools.frames import read_images
-
-    for number, source in enumerate(inputs):
-        try:
-            for hdu, image in read_images(source, frac):
-                yield number, (hdu, image.shape, recipe.normalise(image))
-        except InputError as error:
-            yield number, error
-
-
-def _run(inputs, network, arguments):
-    """Process the inputs; the exit status."""
-    from tqdm import tqdm
-
-    from maxitools.pipeline import ahead
-
-    answer, status = network.tracks(), 0
-    events = ahead(_read(inputs, network.recipe, arguments.frac))
-    with tqdm(total=len(inputs), unit="file", disable=None) as bar:
-        for number, group in groupby(events, key=itemgetter(0)):
-            source, start = inputs[number], time.perf_counter()
-            try:
-                value = _probability((event for _, event in group), network, answer, arguments)
-            except InputError as error:
-                value, status = None, 1
-                tqdm.write(f"maxitrack: {source.given}: {error}", file=sys.stderr)
-            # One write of one line: lines of earlier and of other runs stay whole.
-            with Path(OUTPUT).open("a", encoding="utf-8") as file:
-                file.write(f"{source.given} {value}\n")
-            if arguments.verbose:
-                seconds = time.perf_counter() - start
-                tqdm.write(f"{source.given}: {value} in {seconds:.2f} s", file=sys.stderr)
-            bar.update()
-    return status
-
-
-def _probability(events, network, answer, arguments):
-    """Join the answers to the images of a file."""
-    from tqdm import tqdm
-
-    from maxitools.inference import track_answers
-
-    answers = []
-    for event in events:
-        if isinstance(event, InputError):
-            raise event
-        hdu, shape, rows_of = event
-        answers.append(track_answers(rows_of, shape, network.recipe, answer, arguments.batch_size))
-        if arguments.verbose:
-            each = [
-                f"{network.combine([tile], arguments.prior_value):.2g}"
-                for tile in answers[-1][:, None]
-            ]
-            tqdm.write(f"HDU {hdu}: tiles {' '.join(each)}", file=sys.stderr)
-    return network.combine(answers, arguments.prior_value)
+    return runs.run(
+        "maxitrack",
+        inputs,
+        network.recipe.normalise,
+        lambda images: track_answers(images, network.recipe, answer, arguments.batch_size),
+        lambda source: [Verdict(OUTPUT, source, combine, arguments.verbose)],
+        most=arguments.frac,
+        verbose=arguments.verbose,
+    )
 
 
 if __name__ == "__main__":

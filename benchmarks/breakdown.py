@@ -78,9 +78,9 @@ def steps(network, side):
             planes = len(recipe.classes), side, side
             with MaskFile(Path(folder, "masks.fits")) as file:
                 file.append_image(mask_header(header, planes, "uint8", True, []))
-                for _, first, strip in strips:
-                    for plane, rows in enumerate(strip):
-                        file.write_rows((plane,), first, rows)
+                for _, rows, strip in strips:
+                    for plane, mask in enumerate(strip):
+                        file.write_rows((plane,), rows.start, mask)
 
         seconds["write"], _ = cost(write)
     return seconds, pixels

@@ -168,40 +168,28 @@ def _one_hdu(hdus, index):
     return ImageHDU(index, header, hdu.shape, hdu)
 
 
-def read_images(source, most=-1):
+def draw(source, most):
     """
-    Read the images of a file, one in memory at a time, leaving out those of zeros alone.
+    Draw image HDUs of a file at random, without replacement.
 
     Parameters
     ----------
     source : maxitools.inputs.Input
         A file, or one HDU of it.
     most : int
-        Number of image HDUs to read, drawn at random without replacement; all of them
-        where there are no more, or where it is -1.
+        How many; -1 for all.
 
-    Yields
-    ------
-    index : int
-        Number of the HDU.
-    image : ndarray, float32, (H, W)
+    Returns
+    -------
+    set of int or None
+        Their numbers; None where all are meant.
 
     Raises
     ------
     InputError
-        When the file cannot be read, or there is no such image.
+        When the file cannot be read.
     """
-    hdus = (hdu for hdu in read_hdus(source) if isinstance(hdu, ImageHDU))
-    drawn = None
-    if most > 0:
-        indices = [hdu.index for hdu in read_hdus(source) if isinstance(hdu, ImageHDU)]
-        drawn = set(random.sample(indices, min(most, len(indices))))
-    found = False
-    for hdu in hdus:
-        if drawn is None or hdu.index in drawn:
-            for _, image in hdu.planes():
-                if image.any():
-                    found = True
-                    yield hdu.index, image
-    if not found:
-        raise InputError("holds no image with data")
+    if most < 0:
+        return None
+    indices = [hdu.index for hdu in read_hdus(source) if isinstance(hdu, ImageHDU)]
+    return set(random.sample(indices, min(most, len(indices))))

@@ -1,5 +1,8 @@
 """Images through a network: strips of masks, or the answers about tracking."""
 
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 
 from maxitools.pipeline import ahead
@@ -13,12 +16,43 @@ def _batches(rows_of, shape, recipe, batch_size):
     return batches(tiles(rows_of, shape, recipe.tiling), min(batch_size, most))
 
 
+def _answered(images, recipe, answer, batch_size):
+    """
+    What an image is, (number, name, shape), with a batch of its tiles and the answers to it.
+
+    An error of either is in the place of the answers; both are None where nothing is asked.
+    The network does not wait between images: while answers are used, later tiles are answered,
+    and the ones after them are made.
+    """
+
+    def cut():
+        for number, (name, rows_of, shape) in enumerate(images):
+            image = number, name, shape
+            if rows_of is None:
+                yield image, None
+                continue
+            try:
+                for batch in _batches(rows_of, shape, recipe, batch_size):
+                    yield image, batch
+            except Exception as error:
+                yield image, error
+
+    def answered():
+        for image, batch in ahead(cut()):
+            answers = batch
+            if isinstance(batch, list):
+                try:
+                    answers = answer(batch)
+                except Exception as error:
+                    answers = error
+            yield image, batch, answers
+
+    return ahead(answered())
+
+
 def mask_strips(images, recipe, answer, batch_size=8):
     """
     Answer images strip by strip, from the first row to the last.
-
-    The network does not wait between images: while strips are used, later tiles are answered,
-    and the ones after them are made.
 
     Parameters
     ----------
@@ -36,28 +70,16 @@ def mask_strips(images, recipe, answer, batch_size=8):
     ------
     name : object
         What the image is called.
-    first : int
-        Row of the image where the strip begins; None when nothing was to be answered.
-    strip : ndarray, (C, rows, W), or None
-        Of the type that `answer` gives.
+    rows : slice
+        Rows of the image that are answered; None when there is no strip.
+    strip : ndarray, (C, rows, W), or None, or Exception
+        Of the type that `answer` gives; None when nothing was to be answered, and what went
+        wrong where an image cannot be.
     """
-
-    def cut():
-        for name, rows_of, shape in images:
-            if rows_of is None:
-                yield name, shape, None
-                continue
-            for batch in _batches(rows_of, shape, recipe, batch_size):
-                yield name, shape, batch
-
-    def answered():
-        for name, shape, batch in ahead(cut()):
-            yield name, shape, batch, batch and answer(batch)
-
     strip = None
-    for name, shape, batch, answers in ahead(answered()):
-        if batch is None:
-            yield name, None, None
+    for (_, name, shape), batch, answers in _answered(images, recipe, answer, batch_size):
+        if batch is None or isinstance(answers, Exception):
+            yield name, None, answers
             continue
         for tile, planes in zip(batch, answers, strict=True):
             rows, columns = tile.rows, tile.columns
@@ -66,30 +88,34 @@ def mask_strips(images, recipe, answer, batch_size=8):
                 strip = np.empty(size, planes.dtype)
             strip[:, :, columns.first : columns.last] = np.moveaxis(planes, -1, 0)
             if columns.last == shape[1]:
-                yield name, rows.first, strip
+                yield name, slice(rows.first, rows.last), strip
                 # Let go before the next one is made.
                 strip = None
 
 
-def track_answers(rows_of, shape, recipe, answer, batch_size=8):
+def track_answers(images, recipe, answer, batch_size=8):
     """
-    Answer the tiles of an image about tracking.
+    Answer the tiles of images about tracking.
 
     Parameters
     ----------
-    rows_of : callable
-        From `recipe.normalise`: the image's normalised rows.
-    shape : tuple of int
-        Shape (H, W) of the image.
-    recipe, batch_size
+    images, recipe, batch_size
         As for `mask_strips`.
     answer : callable
         From `maxitools.network.Network.tracks`.
 
-    Returns
-    -------
-    ndarray, (tiles, ...)
-        What the network answers to each tile.
+    Yields
+    ------
+    name, rows
+        As from `mask_strips`: all rows of the image.
+    answers : ndarray, (tiles, ...), or None, or Exception
+        What the network answers to each tile, or as from `mask_strips`.
     """
-    cut = ahead(_batches(rows_of, shape, recipe, batch_size))
-    return np.concatenate([answer(batch) for batch in cut])
+    parts = _answered(images, recipe, answer, batch_size)
+    for (_, name, shape), image in groupby(parts, itemgetter(0)):
+        found = [answers for *_, answers in image]
+        wrong = next((answers for answers in found if isinstance(answers, Exception)), None)
+        if wrong or found[0] is None:
+            yield name, None, wrong
+        else:
+            yield name, slice(0, shape[0]), np.concatenate(found)

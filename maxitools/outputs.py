@@ -1,15 +1,19 @@
-"""Result HDUs that mirror the input: structure, header, WCS, atomic writing."""
+"""What becomes of an input: masks that mirror its HDUs, written atomically, or a line."""
 
 import os
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from tqdm import tqdm
 
 from maxitools.classes import BY_NAME
+from maxitools.decisions import single_mask
+from maxitools.inputs import InputError
 from maxitools.pipeline import Behind
 
 _BLOCK = 2880
@@ -128,6 +132,163 @@ def class_cards(names, single, priors, thresholds, device, tf_version):
         if thresholds is not None:
             cards.append((f"{key}_TH", thresholds[name], f"{name} threshold"))
     return cards
+
+
+class Output:
+    """
+    What becomes of one input, made as its HDUs come; each kind of it derives from this.
+
+    It is entered before the first HDU. When it is left without an error all HDUs have
+    been given, and what it makes has to be there, whole; when with one, nothing of it.
+
+    Attributes
+    ----------
+    summary : str
+        What to say of the input beside how fast it went.
+    seconds : dict
+        Spent on what takes time, by step.
+    """
+
+    summary = ""
+
+    def __init__(self):
+        self.seconds = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def copy(self, hdu):
+        """Take a `maxitools.frames.CopiedHDU`, which holds no image."""
+
+    def begin(self, plane):
+        """Take a `maxitools.runs.Plane`, whose answers follow."""
+
+    def add(self, plane, rows, answer):
+        """
+        Take an answer of the network to the plane that began last.
+
+        Parameters
+        ----------
+        plane : maxitools.runs.Plane
+        rows : slice
+            Rows of the image that are answered.
+        answer : ndarray
+            As from `maxitools.inference.mask_strips` or `track_answers`.
+        """
+
+
+class Masks(Output):
+    """
+    A file of masks that mirrors the input.
+
+    Parameters
+    ----------
+    path : path-like
+        Where it appears.
+    task : maximask.Task
+        What the masks show.
+    network : maxitools.networks.Network
+        That gives them.
+
+    Raises
+    ------
+    OutputError
+        By any method, as `MaskFile`.
+    """
+
+    def __init__(self, path, task, network):
+        super().__init__()
+        self._path, self._task, self._network = path, task, network
+        self._codes = [BY_NAME[name].code for name in task.classes]
+
+    def __enter__(self):
+        self._file = MaskFile(self._path).__enter__()
+        return self
+
+    def __exit__(self, *exception):
+        self._file.__exit__(*exception)
+        self.seconds["write"] = self._file.seconds
+
+    def copy(self, hdu):
+        self._file.append(hdu.data)
+
+    def begin(self, plane):
+        # The planes of a cube share an HDU.
+        if not any(plane.index):
+            self._file.append_image(self._header(plane.hdu))
+
+    def add(self, plane, rows, answer):
+        if self._task.single:
+            self._file.write_rows(plane.index, rows.start, single_mask(answer, self._codes))
+            return
+        for place, mask in enumerate(answer):
+            self._file.write_rows((place, *plane.index), rows.start, mask)
+
+    def _header(self, hdu):
+        task = self._task
+        if task.single:
+            shape, dtype = hdu.shape, "int16"
+        else:
+            shape = (len(task.classes), *hdu.shape)
+            dtype = "float32" if task.thresholds is None else "uint8"
+        cards = class_cards(
+            task.classes,
+            task.single,
+            task.priors,
+            task.thresholds,
+            "GPU" if self._network.tf.config.list_physical_devices("GPU") else "CPU",
+            self._network.tf.__version__,
+        )
+        return mask_header(hdu.header, shape, dtype, self._file.empty, cards)
+
+
+class Verdict(Output):
+    """
+    The probability of an exposure, appended to a file as a line; `None` where it has none.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    source : maxitools.inputs.Input
+        The exposure.
+    combine : callable
+        From the answers to the tiles of each image, a list of ndarray, to a probability.
+    verbose : bool
+        Whether to tell the probability of each tile.
+
+    Raises
+    ------
+    InputError
+        On leaving, when there was no image with data.
+    """
+
+    def __init__(self, path, source, combine, verbose=False):
+        super().__init__()
+        self._path, self._source, self._combine = path, source, combine
+        self._verbose, self._answers = verbose, []
+
+    def __exit__(self, *exception):
+        if exception[0] is not None and not issubclass(exception[0], Exception):
+            return
+        value = None
+        if exception[0] is None and self._answers:
+            value = self._combine(self._answers)
+            self.summary = str(value)
+        # One write of one line: lines of earlier and of other runs stay whole.
+        with Path(self._path).open("a", encoding="utf-8") as file:
+            file.write(f"{self._source.given} {value}\n")
+        if exception[0] is None and not self._answers:
+            raise InputError("holds no image with data")
+
+    def add(self, plane, rows, answer):
+        self._answers.append(answer)
+        if self._verbose:
+            each = " ".join(f"{self._combine([tile]):.2g}" for tile in answer[:, None])
+            tqdm.write(f"HDU {plane.hdu.index}: tiles {each}", file=sys.stderr)
 
 
 class MaskFile:
