@@ -1,6 +1,8 @@
-"""Score networks side by side on scenes with a truth.
+"""Score networks side by side on scenes with a truth, simulated ones or marked real frames.
 
-``python -m training.judges.evaluate --help`` tells how.
+``python -m training.judges.evaluate --help`` tells how. Of masks, pixels are scored, and objects:
+how many hits, trails and so on there are, how many of them have half of their pixels masked, and
+how many pieces of the masks lie where there is nothing.
 """
 
 import argparse
@@ -22,15 +24,25 @@ from training.judges import metrics
 from training.judges.counts import count_scenes
 
 MASK_COLUMNS = ("AUC", "TPR@1e-3", "TPR@1e-2", "AP", "Matthews", "precision", "recall", "ECE")
+OBJECT_COLUMNS = ("objects", "found", "false")
 
 
-def mask_scores(counts, recipe):
+def raw_limits(recipe):
+    """Raw probability by class above which a pixel is in it, at the defaults of a recipe."""
+    limits = {}
+    for name in recipe.classes:
+        factor = decisions.prior_factor(recipe.training_priors[name], recipe.default_priors[name])
+        limits[name] = float(decisions.raw_threshold(recipe.thresholds[name], factor))
+    return limits
+
+
+def mask_scores(pixels, objects, recipe):
     """
     Scores of a mask network, class by class.
 
     Parameters
     ----------
-    counts : dict of str to ndarray
+    pixels, objects : dict of str to ndarray
         Of `count_scenes`.
     recipe : maxitools.network.Recipe
         Whose priors and thresholds make the masks.
@@ -38,17 +50,16 @@ def mask_scores(counts, recipe):
     Returns
     -------
     dict of str to dict of str to float
-        By class, then by the names in `MASK_COLUMNS`. A class without positives or without
-        negatives is left out.
+        By class, then by the names in `MASK_COLUMNS` and `OBJECT_COLUMNS`. A class without
+        positives or without negatives is left out.
     """
-    scores = {}
-    for name, histogram in counts.items():
+    scores, limits = {}, raw_limits(recipe)
+    for name, histogram in pixels.items():
         number = histogram.sum(axis=1)
         if number.min() == 0:
             continue
-        factor = decisions.prior_factor(recipe.training_priors[name], recipe.default_priors[name])
-        limit = decisions.raw_threshold(recipe.thresholds[name], factor)
-        negative, positive = histogram[:, metrics.bin_of(limit) + 1 :].sum(axis=1)
+        above = histogram[:, metrics.bin_of(limits[name]) + 1 :]
+        negative, positive = above.sum(axis=1)
         tp, fp, fn, tn = positive, negative, number[1] - positive, number[0] - negative
         own = metrics.at_prior(histogram, recipe.training_priors[name], number[1] / number.sum())
         mean, share, weight = metrics.reliability(own)
@@ -63,6 +74,7 @@ def mask_scores(counts, recipe):
             np.average(np.abs(mean - share), weights=weight),
         )
         scores[name] = dict(zip(MASK_COLUMNS, map(float, values), strict=True))
+        scores[name] |= dict(zip(OBJECT_COLUMNS, map(int, objects[name]), strict=True))
     return scores
 
 
@@ -129,15 +141,17 @@ def mask_table(scores):
     -------
     str
     """
+    columns = MASK_COLUMNS + OBJECT_COLUMNS
     lines = [
-        "| class | network | " + " | ".join(MASK_COLUMNS) + " |",
-        "| --- " * (len(MASK_COLUMNS) + 2) + "|",
+        "| class | network | " + " | ".join(columns) + " |",
+        "| --- " * (len(columns) + 2) + "|",
     ]
     for name in NAMES:
         for network, values in scores.items():
             if name in values:
-                cells = " | ".join(f"{values[name][column]:.4f}" for column in MASK_COLUMNS)
-                lines.append(f"| {name} | {network} | {cells} |")
+                cells = [f"{values[name][column]:.4f}" for column in MASK_COLUMNS]
+                cells += [str(values[name][column]) for column in OBJECT_COLUMNS]
+                lines.append(f"| {name} | {network} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -218,12 +232,13 @@ def evaluate_masks(paths, net_paths):
     for net_path in net_paths:
         label = str(net_path)
         recipe = networks.find(net_path, "mask").recipe
-        counts[label] = count_scenes(
+        counts[label], objects = count_scenes(
             paths,
             lambda image, net_path=net_path: maximask.probabilities(image, net_path),
             recipe.classes,
+            raw_limits(recipe),
         )
-        scores[label] = mask_scores(counts[label], recipe)
+        scores[label] = mask_scores(counts[label], objects, recipe)
         for name, histogram in counts[label].items():
             number = histogram.sum(axis=1)
             if number.min() > 0:

@@ -19,11 +19,11 @@ from scipy.special import expit, logit
 import maximask
 from maxitools import networks
 from maxitools.classes import NAMES
-from maxitools.decisions import modify, prior_factor, raw_threshold
+from maxitools.decisions import modify, prior_factor
 from training.dataset import scene_paths
 from training.judges import metrics
 from training.judges.counts import count_scenes
-from training.judges.evaluate import update
+from training.judges.evaluate import raw_limits, update
 
 try:
     import tomllib
@@ -222,18 +222,17 @@ def main(arguments=None):
                     paths,
                     lambda image: maximask.probabilities(image, options.net_path),
                     recipe.classes,
-                ),
+                )[0],
             )
             for folder, paths, weight in options.real + options.simulated
         ]
     except networks.NetworkError as error:
         sys.exit(f"thresholds: {error}")
     real, simulated = judges[: len(options.real)], judges[len(options.real) :]
-    choices, thresholds = {}, {}
+    choices, thresholds, current = {}, {}, raw_limits(recipe)
     for name in recipe.classes:
         factor = prior_factor(recipe.training_priors[name], recipe.default_priors[name])
-        current = float(raw_threshold(recipe.thresholds[name], factor))
-        choice = choose(name, current, real, simulated, options.most_false, limits.get(name))
+        choice = choose(name, current[name], real, simulated, options.most_false, limits.get(name))
         choices[name] = choice
         thresholds[name] = float(f"{modify(choice.raw, factor):.6g}")
     update(path, thresholds=thresholds)

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from maxitools.classes import NAMES
 from training.judges import evaluate, metrics
-from training.judges.counts import count_scenes
+from training.judges.counts import count_objects, count_scenes
 
 
 @pytest.fixture(scope="module")
@@ -96,23 +96,37 @@ def test_reliability_recovers_calibrated_answers():
 def test_scores_of_scenes(tmp_path):
     write_scene(tmp_path / "a.npz", [("CR", np.s_[3, 4]), ("TRL", np.s_[:, 7])])
     write_scene(tmp_path / "b.npz", [("CR", np.s_[9, 1:5]), ("BBG", np.s_[:5, :5])])
-    counts = count_scenes(sorted(tmp_path.glob("*.npz")), oracle, NAMES)
+    paths = sorted(tmp_path.glob("*.npz"))
+    counts, objects = count_scenes(paths, oracle, NAMES, dict.fromkeys(NAMES, 0.5))
     shipped = recipe(training_priors=0.1, default_priors=0.1, thresholds=0.5)
-    scores = evaluate.mask_scores(counts, shipped)
+    scores = evaluate.mask_scores(counts, objects, shipped)
     assert set(scores) == {"CR", "TRL", "BBG"}
     assert scores["CR"]["AUC"] == scores["CR"]["Matthews"] == scores["CR"]["recall"] == 1
+    assert scores["CR"]["objects"] == scores["CR"]["found"] == 2 and not scores["CR"]["false"]
     # at a default prior so low, 0.9 is not enough to be above the threshold
     shipped = recipe(training_priors=0.1, default_priors=1e-4, thresholds=0.5)
-    assert evaluate.mask_scores(counts, shipped)["CR"]["recall"] == 0
+    assert evaluate.mask_scores(counts, objects, shipped)["CR"]["recall"] == 0
 
 
 def test_unsure_pixels_and_bright_background_in_structured_skies_do_not_count(tmp_path):
     left_out = [("CR", np.s_[0]), ("CR", np.s_[15])]
     write_scene(tmp_path / "a.npz", [("BBG", np.s_[:4]), ("NEB", np.s_[2, 2])], left_out)
-    counts = count_scenes([tmp_path / "a.npz"], oracle, NAMES)
+    counts, _ = count_scenes([tmp_path / "a.npz"], oracle, NAMES)
     assert counts["CR"].sum() == 14 * 16
     assert counts["BBG"].sum() == 0
     assert counts["NEB"].sum() == 256
+
+
+def test_an_object_is_found_by_half_of_its_pixels():
+    mask, truth, unsure = np.zeros((3, 20, 20), bool)
+    truth[2, 2:6] = mask[2, 2:4] = True
+    # a piece that only touches its neighbour at a corner is of the same hit
+    truth[8, 2:4] = truth[9, 4:8] = mask[9, 4:6] = True
+    unsure[15, 4] = True
+    mask[15, 4:6] = mask[18, 10] = True
+    assert count_objects(mask, truth, ~unsure) == (2, 1, 1)
+    assert count_objects(mask & False, truth, ~unsure) == (2, 0, 0)
+    assert count_objects(mask, truth & False, ~unsure) == (0, 0, 3)
 
 
 def test_track_scores():
