@@ -330,6 +330,44 @@ def afterglow(rng, earlier, well):
     return glow
 
 
+def burnt_in(rng, shape, count):
+    """
+    Persistence as round spots, as sharp as traps make them or softened by their release.
+
+    Flat, domed or hollow, where the middle had saturated; each of its own age.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    count : int
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Relative to the highest level that is possible (1).
+    """
+    glow = np.zeros(shape, np.float32)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    sharpness = log_uniform(rng, 3, 60)
+    largest = log_uniform(rng, 4, 50)
+    fill = rng.uniform(0, 1)
+    for _ in range(count):
+        y, x = rng.uniform(0, 1, 2) * shape
+        radius = log_uniform(rng, 1.5, largest)
+        reach = int(radius * (1 + 8 / sharpness)) + 2
+        view = tuple(slice(max(int(c) - reach, 0), int(c) + reach + 1) for c in (y, x))
+        distance = np.hypot(rows[view[0]] - y, (columns[:, view[1]] - x)) / radius
+        spot = 1 / (1 + distance**sharpness)
+        if fill < 0.4:
+            spot *= 1 - rng.uniform(0.2, 0.9) * np.minimum(distance, 1) ** 2
+        elif fill < 0.55:
+            spot *= 1 - rng.uniform(0.3, 1) * (distance < rng.uniform(0.3, 0.8))
+        glow[view] += log_uniform(rng, 0.02, 1) * spot
+    return glow
+
+
 def trail(rng, shape, fwhm):
     """
     Light of a satellite, aircraft or meteor that crosses the field.

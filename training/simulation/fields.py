@@ -4,6 +4,7 @@ import numpy as np
 from scipy import fft
 from scipy.signal import oaconvolve
 
+from training.simulation.contaminants import random_field
 from training.simulation.optics import OVERSAMPLING
 
 
@@ -42,7 +43,7 @@ def star_catalogue(rng, shape, density=None, faintest=100.0, brightest=1e7, slop
     n = rng.poisson(density * area / 1e6)
     x = rng.uniform(-margin, width + margin, n)
     y = rng.uniform(-margin, height + margin, n)
-    if rng.random() < 0.12:
+    if rng.random() < 0.16:
         clustered = rng.random(n) < rng.uniform(0.2, 0.8)
         # Projected Plummer profile (Plummer 1911), the simplest that looks like a cluster.
         u = rng.uniform(0.02, 1, n)
@@ -196,11 +197,15 @@ def galaxies(rng, shape, psf, noise, density=None, big=None):
         flat = max(rng.uniform(0, 1) ** 1.5, rng.uniform(0.08, 0.25))
         parts = [(1 - bulge, radius, flat, rng.uniform(0.7, 1.3))]
         parts.append((bulge, radius * rng.uniform(0.1, 0.6), flat**0.3, rng.uniform(2, 5)))
+        structured = i < big and rng.uniform() < 0.6
         if i < big:
             parts.append((0.1, 2 * radius, flat**0.5, rng.uniform(1, 2)))
-        for weight, size, ratio, index in parts:
-            light = sersic(size, ratio, angle, index, reach=min(6 * size + 3, max(shape)))
+        for k, (weight, size, ratio, index) in enumerate(parts):
+            reach = min(6 * size + 3, max(shape))
+            light = sersic(size, ratio, angle, index, reach)
             light *= surface * weight * (radius / size) ** rng.uniform(0.5, 1.5)
+            if structured and k == 0:
+                light *= disc_structure(rng, size, ratio, angle, reach)
             add_stamp(image, light, row, column)
     if not image.any():
         return image
@@ -228,11 +233,58 @@ def sersic(radius, ratio, angle, index, reach):
     ndarray of float32, shape (n, n)
         n is odd.
     """
-    axis = np.arange(-int(reach), int(reach) + 1, dtype=np.float32)
-    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    along, across = axis * c + axis[:, None] * s, (axis[:, None] * c - axis * s) / np.float32(ratio)
+    axis, along, across = _disc_axes(ratio, angle, reach)
     # The cusp of the middle pixel is smoothed over about its own size.
     r = np.sqrt(along**2 + across**2 + np.float32(0.1)) / np.float32(radius)
     b = 2 * index - 1 / 3 + 4 / (405 * index)  # Ciotti & Bertin (1999)
     edge = np.clip(4 * (1 - np.sqrt(axis**2 + axis[:, None] ** 2) / reach), 0, 1)
     return np.exp(-np.float32(b) * (r ** np.float32(1 / index) - 1)) * edge
+
+
+def disc_structure(rng, radius, ratio, angle, reach):
+    """What a disc has beside its profile: spiral arms, or a lane of dust when seen edge-on.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    radius, ratio, angle, reach : float
+        As for `sersic`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, n)
+        Factor on the light of the disc.
+    """
+    _, along, across = _disc_axes(ratio, angle, reach)
+    if ratio < 0.25:
+        height = across * np.float32(ratio) / np.float32(radius * rng.uniform(0.02, 0.08))
+        lane = np.exp(-((height - np.float32(rng.normal(0, 0.7))) ** 2))
+        return 1 - np.float32(rng.uniform(0.3, 0.95)) * lane
+    distance = np.log((np.hypot(along, across) + 1) / np.float32(radius))
+    # Logarithmic spirals; Kennicutt (1981) has pitch angles from 5 to 35 degrees.
+    winding = np.float32(rng.choice([-1, 1]) / np.tan(np.radians(rng.uniform(8, 35))))
+    count = rng.choice([2, 2, 2, 3, 4])
+    phase = count * (np.arctan2(across, along) - winding * distance)
+    narrow, strength = np.float32(rng.uniform(1, 5)), np.float32(rng.uniform(0.3, 0.95))
+    factor = 1 - strength + 2 * strength * np.exp(narrow * (np.cos(phase) - 1))
+    if rng.uniform() < 0.6:
+        factor -= (
+            np.float32(rng.uniform(0, 0.8))
+            * factor
+            * np.exp(2 * narrow * (np.cos(phase + np.float32(0.8)) - 1))
+        )
+    if rng.uniform() < 0.7:
+        # Clouds of young stars, and of dust.
+        half = [n // 2 + 1 for n in factor.shape]
+        clumps = random_field(rng, half, rng.uniform(-3, -2), smallest=1)
+        clumps = clumps.repeat(2, 0).repeat(2, 1)[: factor.shape[0], : factor.shape[1]]
+        factor *= np.exp(np.float32(rng.uniform(0.1, 0.8)) * clumps)
+    return factor
+
+
+def _disc_axes(ratio, angle, reach):
+    """Pixels along an axis of a square stamp, and along and across the disc in its own plane."""
+    axis = np.arange(-int(reach), int(reach) + 1, dtype=np.float32)
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    across = (axis[:, None] * c - axis * s) / np.float32(ratio)
+    return axis, axis * c + axis[:, None] * s, across

@@ -327,8 +327,20 @@ def _trails(rng, shape, detector, psf, share, labels):
 
 def _persistence(rng, shape, detector, psf, stars, bright, share, labels):
     noise = detector.noise
-    if not share("P", 0.7 if detector.infrared else 0.5):
+    if not share("P", 0.6 if detector.infrared else 0.4):
         return np.float32(0)
+    level = noise * log_uniform(rng, 1.5, 60)
+    if rng.uniform() < 0.3:
+        glow = level * add.burnt_in(rng, shape, rng.integers(1, 40))
+    else:
+        glow = level * _afterglow(rng, shape, detector, psf, stars)
+    # Nobody finds it under what is much brighter.
+    labels.light("P", glow, np.maximum(noise, 0.2 * bright), 1, 0.1)
+    return glow
+
+
+def _afterglow(rng, shape, detector, psf, stars):
+    """What is left of an earlier exposure: of the same stars elsewhere, or of a trail."""
     x, y, flux = stars
     if rng.uniform() < 0.5:
         # The earlier exposure was dithered from this one; else of another field.
@@ -339,21 +351,18 @@ def _persistence(rng, shape, detector, psf, stars, bright, share, labels):
     peak = detector.well / psf.native.max()
     brightness = peak * log_uniform(rng, 0.5, 1000, len(chosen))
     spots = render_stars(shape, x[chosen], y[chosen], brightness, psf, range(min(len(chosen), 12)))
-    if rng.uniform() < 0.03:
+    if rng.uniform() < 0.08:
         spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
     if rng.uniform() < 0.2:
         spots, _ = bleeding.saturate(rng, spots, detector.well)
-    glow = noise * log_uniform(rng, 1.5, 60) * add.afterglow(rng, spots, detector.well)
-    # Nobody finds it under what is much brighter.
-    labels.light("P", glow, np.maximum(noise, 0.2 * bright), 1, 0.1)
-    return glow
+    return add.afterglow(rng, spots, detector.well)
 
 
 def _cosmic_rays(rng, shape, sources, share):
     if not share("CR", 0.75):
         return np.zeros(shape, np.float32)
     most = 3000 if rng.uniform() < 0.12 else 400
-    count = max(1, int(log_uniform(rng, most / 400, most) * shape[0] * shape[1] / 512**2))
+    count = max(1, int(log_uniform(rng, most / 200, most) * shape[0] * shape[1] / 512**2))
     if sources.footprints and rng.uniform() < 0.4:
         charge = add.footprints(rng, shape, max(count // 2, 1), sources.footprints)
         if rng.uniform() < 0.5:
