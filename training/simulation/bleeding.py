@@ -41,7 +41,7 @@ def saturate(rng, electrons, well):
     if intruding:
         runs += _from_outside(rng, held.shape, well)
     kept = 1 - rng.choice([0.0, rng.uniform(0, 0.95)])
-    first_side = 1.0 if rng.uniform() < 0.15 else 0.5
+    first_side = rng.choice([0.0, 1.0, rng.uniform(0.2, 0.8), 0.5], p=[0.1, 0.1, 0.2, 0.6])
     ragged = rng.choice([0.0, 0.02, 0.2])
     tip = _random_tip(rng, well)
     for column, start, stop, excess in runs:

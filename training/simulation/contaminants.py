@@ -410,9 +410,9 @@ def trail(rng, shape, fwhm):
         # A core up to 80 pixels wide, flat or peaked, in wings that fall off slowly.
         half = log_uniform(rng, max(fwhm, 2) / 2, 40)
         inner = 1 / (1 + (np.abs(across) / half) ** np.float32(log_uniform(rng, 4, 16)))
-        reach = half * log_uniform(rng, 1.2, 5)
-        wings = (1 + (across / reach) ** 2) ** np.float32(-rng.uniform(0.8, 2.5))
-        profile = inner + log_uniform(rng, 1e-4, 0.1) * wings
+        reach = half * log_uniform(rng, 1.1, 3)
+        wings = (1 + (across / reach) ** 2) ** np.float32(-rng.uniform(2, 4))
+        profile = inner + log_uniform(rng, 1e-4, 0.05) * wings
     else:
         width = min(sigma * log_uniform(rng, 1, 12), 40)
         # From two slopes that meet in a ridge to a flat band.

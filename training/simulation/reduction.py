@@ -83,6 +83,38 @@ def reset_pattern(rng, shape, noise):
     return ramp[:, None] if axis == 0 else ramp[None]
 
 
+def flat_structure(rng, shape):
+    """
+    Structure of silicon and of filters that a flat field shows: regular, and no fringes.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Mean about 0, extremes about -1 and 1.
+    """
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    kind = rng.choice(["rings", "bricks", "stripes"])
+    if kind == "rings":
+        # Rings of growth of the crystal, about a centre outside the frame.
+        y, x = (rng.uniform(-1.5, 2.5) * n for n in shape)
+        radius = np.hypot(rows - y, columns - x)
+        profile = rng.standard_normal(int(radius.max()) + 2)
+        profile = ndimage.gaussian_filter1d(profile, log_uniform(rng, 1.5, 15))
+        pattern = np.interp(radius, np.arange(len(profile)), profile / (2 * profile.std()))
+    elif kind == "bricks":
+        # Steps of the laser that annealed a thinned detector.
+        height, width = log_uniform(rng, 20, 120, 2)
+        bricks = np.floor(rows / height)
+        shifted = columns / width + 0.5 * (bricks % 2)
+        pattern = np.cos(2 * np.pi * shifted) ** 8 + np.cos(2 * np.pi * rows / height) ** 8 - 0.5
+    else:
+        n = shape[axis := rng.integers(2)]
+        profile = ndimage.gaussian_filter1d(rng.standard_normal(n), rng.uniform(0, 3))
+        profile = np.expand_dims(profile / (2 * profile.std()), 1 - axis)
+        pattern = np.broadcast_to(profile, shape)
+    return pattern.astype(np.float32)
+
+
 def lost_light(rng, shape):
     """
     Illumination that falls off towards corners, an edge or both; dividing by it lifts the noise.
@@ -135,7 +167,6 @@ def trimmed_edges(rng, image, noise, level):
         kind = rng.choice(["blank", "blank", "lit", "offset", "noisy", "glow"])
         inwards = np.arange(width, dtype=np.float32)[:, None]
         if kind == "blank":
-            border[:] = constant
             blank_here[:width] = True
         elif kind == "lit":
             part = rng.uniform(0, 0.9) + (1 - rng.uniform(0, 1)) * (inwards + 0.5) / width
@@ -153,6 +184,7 @@ def trimmed_edges(rng, image, noise, level):
             height = noise * log_uniform(rng, 1, 100) * rng.choice([-1, 1, 1])
             reach += height * np.exp(-inwards / scale)
             dim_here[:width] = height < 0
+    image[blank] = constant
     return blank, dim
 
 

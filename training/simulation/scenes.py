@@ -165,6 +165,9 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         electrons += _photon_noise(rng, np.maximum(diffuse, 0)) + np.minimum(diffuse, 0)
     else:
         light *= _flat_field(rng, shape, clean)
+        if share("reduction", 0.1):
+            strength = log_uniform(rng, 0.1, 2) * detector.noise / detector.sky
+            light *= 1 + min(strength, 0.1) * reduction.flat_structure(rng, shape)
         electrons = _photon_noise(rng, np.maximum(light, 0))
     lifted = np.float32(0)
     if share("reduction", 0.08):
@@ -351,7 +354,7 @@ def _afterglow(rng, shape, detector, psf, stars):
     peak = detector.well / psf.native.max()
     brightness = peak * log_uniform(rng, 0.5, 1000, len(chosen))
     spots = render_stars(shape, x[chosen], y[chosen], brightness, psf, range(min(len(chosen), 12)))
-    if rng.uniform() < 0.08:
+    if rng.uniform() < 0.04:
         spots += detector.well * log_uniform(rng, 0.5, 10) * add.trail(rng, shape, psf.fwhm)
     if rng.uniform() < 0.2:
         spots, _ = bleeding.saturate(rng, spots, detector.well)

@@ -102,3 +102,34 @@ def test_a_cluster_at_an_edge_is_cut_there():
         dead = contaminants.clusters(rng, (20, 60), 1)
         columns = np.flatnonzero(dead.any(axis=0))
         assert columns.size == 0 or np.ptp(columns) < 28
+
+
+def test_a_track_is_one_mask_where_its_charge_falls_short():
+    charge = np.zeros((40, 40))
+    charge[20, 5:35] = 100.0
+    charge[20, 12:18] = 20.0
+    charge[20, 25] = 1.0
+    whole = contaminants.whole_tracks(charge, np.full(charge.shape, 30.0))
+    assert whole[20, 5:25].all()
+    assert not whole[20, 25]
+    assert whole.sum() == 29
+
+
+def test_a_wide_bright_trail_reaches_from_edge_to_edge():
+    wide = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        light = contaminants.trail(rng, (200, 200), fwhm=3.0)
+        edges = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]]) > 0.5
+        core = (light > 0.5).sum() / 200
+        wide += core > 20 and np.count_nonzero(np.diff(edges.astype(int)) == 1) >= 2
+    assert wide > 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_tips_of_bleeding_columns_are_saturated_and_no_cosmic_rays(seed):
+    detector = Detector(sky=500.0, read_noise=5.0, well=6e4, infrared=False)
+    stars = np.array([60.0, 130.0]), np.array([90.0, 100.0]), np.array([1e8, 1e7])
+    _, positive, unsure = scene(set(), seed, detector=detector, stars=stars)
+    assert (positive & BIT["SAT"]).any()
+    assert not ((positive | unsure) & BIT["CR"]).any()
