@@ -11,9 +11,10 @@ import sys
 from collections import namedtuple
 from pathlib import Path
 
-from maxitools import options
+from maxitools import naming, options
 from maxitools.classes import NAMES, ClassFileError, chosen_values
 from maxitools.inputs import InputError, list_inputs, shipped_folder
+from maxitools.naming import DEFAULT, MaskNames
 
 # Imports that take time wait until the arguments are known to be good.
 
@@ -137,6 +138,13 @@ def _boolean(text):
     raise argparse.ArgumentTypeError(f"expected yes or no, found '{text}'")
 
 
+def _suffix(text):
+    try:
+        return naming.suffix(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="maximask",
@@ -169,6 +177,18 @@ def _parser():
         metavar="DIR",
         help="folder for the masks, made if missing (default: beside each image)",
     )
+    parser.add_argument(
+        "--suffix",
+        type=_suffix,
+        default=DEFAULT.suffix,
+        metavar="TEXT",
+        help="what follows an image's name in that of its masks (default: .masks)",
+    )
+    parser.add_argument(
+        "--skip_existing",
+        action="store_true",
+        help="leave images alone whose masks are there, whole and newer",
+    )
     return parser
 
 
@@ -195,20 +215,26 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if arguments.single_mask and not arguments.proba_thresh:
         parser.error("--single_mask joins thresholded maps: it contradicts --proba_thresh False")
+    names = MaskNames(arguments.suffix, arguments.out_dir)
     try:
-        inputs = list_inputs(arguments.im_path)
+        inputs = list_inputs(arguments.im_path, names)
         chosen = chosen_values(Path.cwd(), shipped_folder())
         if arguments.out_dir:
             Path(arguments.out_dir).mkdir(parents=True, exist_ok=True)
+        log = options.open_log(arguments, "maximask")
     except (InputError, ClassFileError) as error:
         parser.exit(2, f"maximask: {error}\n")
     except OSError as error:
-        parser.exit(2, f"maximask: {arguments.out_dir}: cannot be made ({error.strerror})\n")
+        parser.exit(2, f"maximask: {error.filename}: cannot be made ({error.strerror})\n")
     options.prepare(arguments.threads)
 
     from maxitools import networks, runs
     from maxitools.inference import mask_strips
 
+    if arguments.skip_existing:
+        inputs = runs.left_to_do(inputs, names, log, arguments.verbose)
+    if not inputs:
+        return 0
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
         task = _task(network.recipe, chosen, arguments)
@@ -221,7 +247,8 @@ def main(argv=None):
         inputs,
         network.recipe.normalise,
         lambda images: mask_strips(images, network.recipe, answer, arguments.batch_size),
-        _outputs(task, network, arguments.out_dir),
+        _outputs(task, network, names, log),
+        log=log,
         verbose=arguments.verbose,
     )
 
@@ -243,18 +270,19 @@ def _task(recipe, chosen, arguments):
     return Task(classes, priors, thresholds, arguments.single_mask)
 
 
-def _outputs(task, network, folder):
+def _outputs(task, network, names, log):
     """From an input to what becomes of it."""
-    from maxitools.outputs import Masks, OutputError
+    from maxitools.outputs import Masks, OutputError, Shares
 
     taken = {}
 
     def outputs(source):
-        path = source.masks_path(folder)
+        path = names.path(source)
         other = taken.setdefault(path.resolve(), source)
         if other.path.resolve() != source.path.resolve():
             raise OutputError(f"its masks would replace those of {other.given}")
-        return [Masks(path, task, network)]
+        shares = [Shares(task.classes)] if log and task.thresholds is not None else []
+        return [Masks(path, task, network), *shares]
 
     return outputs
 

@@ -112,8 +112,11 @@ def main(argv=None):
         parser.error(f"argument --frac: expected -1 or a number above 0, found {arguments.frac}")
     try:
         inputs = list_inputs(arguments.im_path)
+        log = options.open_log(arguments, "maxitrack")
     except InputError as error:
         parser.exit(2, f"maxitrack: {error}\n")
+    except OSError as error:
+        parser.exit(2, f"maxitrack: {error.filename}: cannot be made ({error.strerror})\n")
     options.prepare(arguments.threads)
 
     from maxitools import networks, runs
@@ -137,6 +140,7 @@ def main(argv=None):
         lambda images: track_answers(images, network.recipe, answer, arguments.batch_size),
         lambda source: [Verdict(OUTPUT, source, combine, arguments.verbose)],
         most=arguments.frac,
+        log=log,
         verbose=arguments.verbose,
     )
 

@@ -16,7 +16,7 @@ from maxitools.inputs import InputError
 _ROWS = 256
 
 
-@dataclass
+@dataclass(eq=False)
 class CopiedHDU:
     """
     An HDU without an image to process.
@@ -30,7 +30,7 @@ class CopiedHDU:
     data: bytes
 
 
-@dataclass
+@dataclass(eq=False)
 class ImageHDU:
     """
     An HDU with a 2-D image, or with a cube of several.
@@ -41,12 +41,15 @@ class ImageHDU:
         Number of the HDU in its file, 0 for the primary one.
     header : astropy.io.fits.Header
         Of the image; a compressed one has the header that it had before.
+    primary : astropy.io.fits.Header
+        That of the file's first HDU.
     shape : tuple of int
         (H, W) or (planes, H, W).
     """
 
     index: int
     header: fits.Header
+    primary: fits.Header
     shape: tuple
     _hdu: object
 
@@ -88,7 +91,7 @@ def _is_image(hdu):
 
 
 @contextmanager
-def _plain_file(path):
+def plain_file(path):
     """Open a file. A gzipped one is unpacked first, as it would be unzipped anew for each HDU."""
     with open(path, "rb") as file:
         if file.read(2) != b"\x1f\x8b":
@@ -122,7 +125,7 @@ def read_hdus(source):
         When the file or the HDU cannot be read, or there is no image to process.
     """
     try:
-        with _plain_file(source.path) as file, fits.open(file, memmap=False) as hdus:
+        with plain_file(source.path) as file, fits.open(file, memmap=False) as hdus:
             if source.hdu is None:
                 yield from _all_hdus(file, hdus)
             else:
@@ -143,7 +146,7 @@ def _all_hdus(file, hdus):
     for index, hdu in enumerate(hdus):
         if _is_image(hdu):
             found = True
-            yield ImageHDU(index, hdu.header.copy(), hdu.shape, hdu)
+            yield ImageHDU(index, hdu.header.copy(), hdus[0].header, hdu.shape, hdu)
             del hdu.data
         else:
             info = hdu.fileinfo()
@@ -165,7 +168,7 @@ def _one_hdu(hdus, index):
     header = hdu.header.copy()
     if index > 0:
         header.extend(hdus[0].header, unique=True)
-    return ImageHDU(index, header, hdu.shape, hdu)
+    return ImageHDU(index, header, hdus[0].header, hdu.shape, hdu)
 
 
 def draw(source, most):
@@ -193,3 +196,54 @@ def draw(source, most):
         return None
     indices = [hdu.index for hdu in read_hdus(source) if isinstance(hdu, ImageHDU)]
     return set(random.sample(indices, min(most, len(indices))))
+
+
+def described(*headers):
+    """
+    What headers tell of an exposure.
+
+    Parameters
+    ----------
+    *headers : astropy.io.fits.Header
+        Of an image, then of its file: the first that has a card tells.
+
+    Returns
+    -------
+    dict
+        "date_obs" and "filter", str, and "exptime", float, in seconds; None where no header tells.
+    """
+
+    def card(*keys):
+        return next((h[key] for h in headers for key in keys if key in h), None)
+
+    date, time, name = (str(card(key) or "").strip() for key in ("DATE-OBS", "TIME-OBS", "FILTER"))
+    if date and "T" not in date and time:
+        date += f"T{time}"
+    exptime = card("EXPTIME", "EXPOSURE")
+    known = isinstance(exptime, int | float)
+    return {
+        "date_obs": date or None,
+        "filter": name or None,
+        "exptime": float(exptime) if known else None,
+    }
+
+
+def is_whole(path):
+    """
+    Whether a file is FITS to its last byte: nothing is cut off, nothing follows.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        with plain_file(path) as file, fits.open(file, memmap=False) as hdus:
+            last = hdus[len(hdus) - 1].fileinfo()
+            return last["datLoc"] + last["datSpan"] == file.seek(0, os.SEEK_END)
+    except Exception:
+        # A damaged file makes the FITS reader raise nearly any type.
+        return False

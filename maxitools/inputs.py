@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIX = re.compile(r"\.(fits?|fts)(\.(fz|gz))?$", re.IGNORECASE)
-MASKS = re.compile(r"\.masks\d*\.(fits?|fts)(\.(fz|gz))?$", re.IGNORECASE)
+from maxitools.naming import DEFAULT, FITS
+
 ONE_HDU = re.compile(r"(.*)\[(\d+)\]")
 
 
@@ -32,24 +32,6 @@ class Input:
     path: Path
     hdu: int = None
 
-    def masks_path(self, folder=None):
-        """
-        Where the masks go.
-
-        Parameters
-        ----------
-        folder : path-like, optional
-            Beside the input when not given.
-
-        Returns
-        -------
-        Path
-            `file.masks.fits`, or `file.masks<n>.fits` for one HDU.
-        """
-        number = "" if self.hdu is None else self.hdu
-        name = f"{SUFFIX.sub('', self.path.name)}.masks{number}.fits"
-        return (self.path.parent if folder is None else Path(folder)) / name
-
 
 def shipped_folder():
     """
@@ -72,7 +54,7 @@ def _one(given):
     return Input(given, Path(given))
 
 
-def list_inputs(im_path):
+def list_inputs(im_path, names=DEFAULT):
     """
     List the files that a path argument names.
 
@@ -81,6 +63,8 @@ def list_inputs(im_path):
     im_path : str
         A FITS file, one HDU of it as `file.fits[n]`, a directory, or a list `x.list`
         of such paths, one a line, with blank lines and `#` comments.
+    names : maxitools.naming.MaskNames
+        Of masks: such files are left out of directories.
 
     Returns
     -------
@@ -98,9 +82,9 @@ def list_inputs(im_path):
         if path.suffix == ".list" and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines()
             texts = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
-            found = [item for text in texts if text for item in _entry(text)]
+            found = [item for text in texts if text for item in _entry(text, names)]
         elif path.is_dir():
-            found = _entry(im_path)
+            found = _entry(im_path, names)
         else:
             found = [_one(im_path)]
             if not found[0].path.is_file():
@@ -112,12 +96,12 @@ def list_inputs(im_path):
     return found
 
 
-def _entry(text):
+def _entry(text, names):
     """Inputs that one line of a list names."""
     if not Path(text).is_dir():
         return [_one(text)]
     return [
         Input(str(path), path)
         for path in sorted(Path(text).iterdir())
-        if path.is_file() and SUFFIX.search(path.name) and not MASKS.search(path.name)
+        if path.is_file() and FITS.search(path.name) and not names.include(path.name)
     ]

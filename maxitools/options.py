@@ -5,6 +5,8 @@ import os
 import sys
 import warnings
 
+from maxitools.log import Log
+
 
 def positive(text):
     """
@@ -51,9 +53,37 @@ def shared():
         "--threads", type=positive, metavar="N", help="CPU threads (default: one per core)"
     )
     parser.add_argument(
+        "--log",
+        metavar="FILE",
+        help="append a JSON line for each HDU and each file; several runs may share it",
+    )
+    parser.add_argument(
         "-v", "--verbose", action="store_true", help="say what is done and how long it takes"
     )
     return parser
+
+
+def open_log(arguments, command):
+    """
+    The log that is asked for, if any.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        With those of `shared`.
+    command : str
+        Which writes to it.
+
+    Returns
+    -------
+    maxitools.log.Log or None
+
+    Raises
+    ------
+    OSError
+        When it cannot be opened.
+    """
+    return arguments.log and Log(arguments.log, command, arguments.net_path or "shipped")
 
 
 def prepare(threads):

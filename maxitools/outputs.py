@@ -1,5 +1,6 @@
 """What becomes of an input: masks that mirror its HDUs, written atomically, or a line."""
 
+import math
 import os
 import re
 import sys
@@ -145,6 +146,8 @@ class Output:
     ----------
     summary : str
         What to say of the input beside how fast it went.
+    logged : dict
+        What its line in a log tells.
     seconds : dict
         Spent on what takes time, by step.
     """
@@ -152,7 +155,7 @@ class Output:
     summary = ""
 
     def __init__(self):
-        self.seconds = {}
+        self.seconds, self.logged = {}, {}
 
     def __enter__(self):
         return self
@@ -178,6 +181,46 @@ class Output:
         answer : ndarray
             As from `maxitools.inference.mask_strips` or `track_answers`.
         """
+
+    def end(self, hdu):
+        """
+        Take the end of an HDU of images.
+
+        Parameters
+        ----------
+        hdu : maxitools.frames.ImageHDU
+
+        Returns
+        -------
+        dict
+            What its line in a log tells.
+        """
+        return {}
+
+
+class Shares(Output):
+    """
+    The share of an HDU's pixels in each class, for a log.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of the planes.
+    """
+
+    def __init__(self, classes):
+        super().__init__()
+        self._counts = dict.fromkeys(classes, 0)
+
+    def add(self, plane, rows, answer):
+        for name, mask in zip(self._counts, answer, strict=True):
+            self._counts[name] += np.count_nonzero(mask)
+
+    def end(self, hdu):
+        size = math.prod(hdu.shape)
+        shares = {name: count / size for name, count in self._counts.items()}
+        self._counts = dict.fromkeys(self._counts, 0)
+        return {"shares": shares}
 
 
 class Masks(Output):
@@ -211,6 +254,7 @@ class Masks(Output):
     def __exit__(self, *exception):
         self._file.__exit__(*exception)
         self.seconds["write"] = self._file.seconds
+        self.logged["output"] = str(Path(self._path).absolute())
 
     def copy(self, hdu):
         self._file.append(hdu.data)
@@ -269,7 +313,7 @@ class Verdict(Output):
     def __init__(self, path, source, combine, verbose=False):
         super().__init__()
         self._path, self._source, self._combine = path, source, combine
-        self._verbose, self._answers = verbose, []
+        self._verbose, self._answers, self._ended = verbose, [], 0
 
     def __exit__(self, *exception):
         if exception[0] is not None and not issubclass(exception[0], Exception):
@@ -278,6 +322,7 @@ class Verdict(Output):
         if exception[0] is None and self._answers:
             value = self._combine(self._answers)
             self.summary = str(value)
+        self.logged.update(output=str(Path(self._path).absolute()), probability=value)
         # One write of one line: lines of earlier and of other runs stay whole.
         with Path(self._path).open("a", encoding="utf-8") as file:
             file.write(f"{self._source.given} {value}\n")
@@ -289,6 +334,11 @@ class Verdict(Output):
         if self._verbose:
             each = " ".join(f"{self._combine([tile]):.2g}" for tile in answer[:, None])
             tqdm.write(f"HDU {plane.hdu.index}: tiles {each}", file=sys.stderr)
+
+    def end(self, hdu):
+        answers = self._answers[self._ended :]
+        self._ended = len(self._answers)
+        return {"probability": self._combine(answers) if answers else None}
 
 
 class MaskFile:

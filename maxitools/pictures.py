@@ -7,6 +7,7 @@ from astropy.io import fits
 from astropy.visualization import ZScaleInterval
 
 from maxitools.classes import BY_NAME, NAMES
+from maxitools.frames import described
 from maxitools.mosaics import places
 
 try:
@@ -220,30 +221,6 @@ class Picture:
         if exposure["exptime"] is not None:
             words.append(f"{exposure['exptime']:g} s")
         return [word for word in words if word]
-
-
-def described(header):
-    """
-    What a header tells of an exposure.
-
-    Parameters
-    ----------
-    header : astropy.io.fits.Header
-
-    Returns
-    -------
-    dict
-        "date_obs" and "filter", str, and "exptime", float, in seconds; None where the header does
-        not tell.
-    """
-    date, exptime = str(header.get("DATE-OBS", "")), header.get("EXPTIME", header.get("EXPOSURE"))
-    if date and "T" not in date and "TIME-OBS" in header:
-        date += f"T{header['TIME-OBS']}"
-    return {
-        "date_obs": date or None,
-        "filter": str(header.get("FILTER", "")).strip() or None,
-        "exptime": float(exptime) if isinstance(exptime, int | float) else None,
-    }
 
 
 def _along(array, step, join, begun=0):

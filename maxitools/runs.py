@@ -1,4 +1,4 @@
-"""A list of inputs through all of it: ahead, behind, failures, progress, rates, exit status."""
+"""A list of inputs through all of it: ahead, failures, progress, rates, log, exit status."""
 
 import gc
 import sys
@@ -7,10 +7,11 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 
 from tqdm import tqdm
 
-from maxitools.frames import CopiedHDU, ImageHDU, draw, read_hdus
+from maxitools.frames import CopiedHDU, ImageHDU, described, draw, is_whole, read_hdus
 from maxitools.pipeline import ahead
 
 
@@ -64,7 +65,55 @@ def load(network, arguments):
         print(f"{network.path}: loaded in {seconds:.1f} s", file=sys.stderr)
 
 
-def run(command, inputs, normalise, answers, outputs, most=-1, glance=None, verbose=False):
+def left_to_do(inputs, names, log=None, verbose=False):
+    """
+    Inputs whose masks are missing, damaged or older than they are.
+
+    Parameters
+    ----------
+    inputs : list of maxitools.inputs.Input
+    names : maxitools.naming.MaskNames
+        Of the masks.
+    log : maxitools.log.Log, optional
+        Gets a line for each of the others.
+    verbose : bool
+        Whether to name the others.
+
+    Returns
+    -------
+    list of Input
+    """
+    left = []
+    for source in inputs:
+        path = names.path(source)
+        if not _is_newer(path, source.path) or not is_whole(path):
+            left.append(source)
+            continue
+        if log:
+            log.write(source, "skipped", output=str(path.absolute()))
+        if verbose:
+            print(f"{source.given}: skipped, its masks are there", file=sys.stderr)
+    return left
+
+
+def _is_newer(path, other):
+    try:
+        return path.stat().st_mtime_ns > other.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def run(
+    command,
+    inputs,
+    normalise,
+    answers,
+    outputs,
+    most=-1,
+    glance=None,
+    log=None,
+    verbose=False,
+):
     """
     Process inputs one after the other; the network does not wait between them.
 
@@ -88,6 +137,8 @@ def run(command, inputs, normalise, answers, outputs, most=-1, glance=None, verb
     glance : callable, optional
         From an image, float32 (H, W), to what outputs want to know of it. It is called
         while later images wait to be read, and its result is kept, so that it should be small.
+    log : maxitools.log.Log, optional
+        Gets lines for each input.
     verbose : bool
         Whether to say what was done and how long it took.
 
@@ -101,18 +152,24 @@ def run(command, inputs, normalise, answers, outputs, most=-1, glance=None, verb
     start = time.perf_counter()
     with tqdm(total=len(inputs), unit="file", disable=None) as bar:
         for number, parts in groupby(answers(images), key=lambda part: part[0][0]):
-            source = inputs[number]
+            source, way = inputs[number], _Way(start)
             try:
-                told = _make(parts, outputs(source), start)
+                way.follow(parts, outputs(source))
             except Exception as error:
                 failed.add(number)
-                reason = " ".join(str(error).split()) or type(error).__name__
-                tqdm.write(f"{command}: {source.given}: {reason}", file=sys.stderr)
+                way.message = " ".join(str(error).split()) or type(error).__name__
+                tqdm.write(f"{command}: {source.given}: {way.message}", file=sys.stderr)
             else:
                 if verbose:
-                    tqdm.write(f"{source.given}: {told}", file=sys.stderr)
+                    tqdm.write(f"{source.given}: {way.told}", file=sys.stderr)
             # The network goes from input to input without a break: so does the clock.
             start = time.perf_counter()
+            if log:
+                try:
+                    way.write(log, source, start)
+                except OSError as error:
+                    failed.add(number)
+                    tqdm.write(f"{command}: {source.given}: {error}", file=sys.stderr)
             bar.update()
     return 1 if failed else 0
 
@@ -155,44 +212,89 @@ def _images(items, failed):
             yield (number, item), rows_of, shape
 
 
-def _make(parts, outputs, start):
-    """Hand what came of an input to its outputs; what to tell of it."""
-    seconds, pixels = Counter(), 0
-    with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(unit="row", leave=False, disable=None))
+class _Way:
+    """
+    The way of one input to its outputs, and what is to be told of it.
+
+    Parameters
+    ----------
+    start : float
+        When it began, by `time.perf_counter`.
+    """
+
+    def __init__(self, start):
+        self._start = self._hdu_start = start
+        self._pixels, self._seconds = 0, Counter()
+        self._hdus, self._logged = [], {}
+        self.message = None
+
+    def follow(self, parts, outputs):
+        """Hand what came of the input to its outputs."""
+        with ExitStack() as stack:
+            bar = stack.enter_context(tqdm(unit="row", leave=False, disable=None))
+            for output in outputs:
+                stack.enter_context(output)
+            for hdu, of_hdu in groupby(parts, key=lambda part: getattr(part[0][1], "hdu", None)):
+                for (_, item), strips in groupby(of_hdu, key=itemgetter(0)):
+                    if isinstance(item, Exception):
+                        raise item
+                    if isinstance(item, CopiedHDU):
+                        for output in outputs:
+                            output.copy(item)
+                        continue
+                    self._image(item, strips, outputs, bar)
+                if hdu:
+                    self._end(hdu, outputs)
         for output in outputs:
-            stack.enter_context(output)
-        latest = None
-        for (_, item), rows, answer in parts:
-            for error in (item, answer):
-                if isinstance(error, Exception):
-                    raise error
-            if isinstance(item, CopiedHDU):
-                for output in outputs:
-                    output.copy(item)
-                continue
-            if item is not latest:
-                latest = item
-                height, width = item.hdu.shape[-2:]
-                pixels += height * width
-                seconds.update(item.seconds)
-                bar.set_description(f"HDU {item.hdu.index}")
-                bar.reset(height)
-                for output in outputs:
-                    output.begin(item)
+            self._seconds.update(output.seconds)
+            self._logged.update(output.logged)
+        self._seconds["all"] = time.perf_counter() - self._start
+        said = ", ".join(output.summary for output in outputs if output.summary)
+        self.told = f"{said} in {self._seconds['all']:.2f} s" if said else self._rates()
+
+    def _image(self, plane, strips, outputs, bar):
+        height, width = plane.hdu.shape[-2:]
+        self._pixels += height * width
+        self._seconds.update(plane.seconds)
+        bar.set_description(f"HDU {plane.hdu.index}")
+        bar.reset(height)
+        for output in outputs:
+            output.begin(plane)
+        for _, rows, answer in strips:
+            if isinstance(answer, Exception):
+                raise answer
             if answer is not None:
                 for output in outputs:
-                    output.add(item, rows, answer)
+                    output.add(plane, rows, answer)
                 bar.update(rows.stop - rows.start)
             # From here on the outputs' alone.
             del answer
-    for output in outputs:
-        seconds.update(output.seconds)
-    seconds["all"] = time.perf_counter() - start
-    said = [output.summary for output in outputs if output.summary]
-    return f"{', '.join(said)} in {seconds['all']:.2f} s" if said else _rates(pixels, seconds)
 
+    def _end(self, hdu, outputs):
+        now = time.perf_counter()
+        line = {
+            "hdu": hdu.index,
+            "extname": hdu.header.get("EXTNAME"),
+            "shape": hdu.shape,
+            **described(hdu.header, hdu.primary),
+        }
+        for output in outputs:
+            line.update(output.end(hdu))
+        self._hdus.append({**line, "seconds": round(now - self._hdu_start, 3)})
+        self._hdu_start = now
 
-def _rates(pixels, seconds):
-    steps = [f"{step} {s:.2f} s, {pixels / s / 1e6:.1f} MPix/s" for step, s in seconds.items() if s]
-    return f"{pixels / 1e6:.2f} MPix ({'; '.join(steps)})"
+    def _rates(self):
+        steps = [
+            f"{step} {s:.2f} s, {self._pixels / s / 1e6:.1f} MPix/s"
+            for step, s in self._seconds.items()
+            if s
+        ]
+        return f"{self._pixels / 1e6:.2f} MPix ({'; '.join(steps)})"
+
+    def write(self, log, source, now):
+        """Write what is known to a log; of HDUs where all went well."""
+        seconds = round(now - self._start, 3)
+        if self.message is None:
+            log.write(source, "done", self._hdus, **self._logged, seconds=seconds)
+        else:
+            log.write(source, "failed", message=self.message, seconds=seconds)

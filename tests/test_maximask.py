@@ -1,10 +1,12 @@
 """The mask command: what a user gets for what a user gives."""
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +292,65 @@ def test_output_goes_where_it_is_asked(run, sky):
     assert not Path("a.masks.fits").exists()
 
 
+def test_suffix_gives_the_names_of_the_published_command(run, sky):
+    exposure(sky).writeto("a.fits")
+    for path in ("a.fits", "a.fits[3]", "."):
+        assert run(path, "--suffix", ".mask") == 0
+    assert sorted(p.name for p in Path().iterdir()) == ["a.fits", "a.mask.fits", "a.mask3.fits"]
+    np.testing.assert_array_equal(fits.getdata("a.mask3.fits"), truth()[:, ::-1])
+
+
+def stamps():
+    return {path.name: path.stat().st_mtime_ns for path in Path().glob("*.masks.fits")}
+
+
+def test_masks_that_are_there_are_left_alone(run, sky, capsys):
+    for name in ("a.fits", "b.fits", "c.fits"):
+        write(name, sky)
+    assert run(".") == 0
+    before = stamps()
+    assert run(".", "--skip_existing", "-v") == 0
+    assert stamps() == before
+    assert "b.fits: skipped, its masks are there" in capsys.readouterr().err
+    # Of a newer image, and cut off.
+    os.utime("b.fits")
+    Path("c.masks.fits").write_bytes(Path("c.masks.fits").read_bytes()[:-2880])
+    assert run(".", "--skip_existing", "--log", "log") == 0
+    after = stamps()
+    assert after["a.masks.fits"] == before["a.masks.fits"]
+    for name in ("b.masks.fits", "c.masks.fits"):
+        assert after[name] > before[name]
+        np.testing.assert_array_equal(fits.getdata(name), truth())
+    lines = [json.loads(line) for line in Path("log").read_text().splitlines()]
+    status = {line["path"]: line["status"] for line in lines if line["type"] == "file"}
+    assert status == {"a.fits": "skipped", "b.fits": "done", "c.fits": "done"}
+
+
+def test_a_run_that_was_killed_goes_on(run, networks, here):
+    names = [f"{n:03}" for n in range(200)]
+    noise = np.random.default_rng(8)
+    for name in names:
+        image = noise.normal(1000, 10, (40, 50)).astype("f4")
+        image[noise.integers(40), noise.integers(50)] = 5000
+        write(f"{name}.fits", image)
+    for killed in range(2):
+        arguments = [".", "--net_path", networks, "--skip_existing", "--threads", "1"]
+        process = subprocess.Popen([sys.executable, ROOT / "maximask.py", *map(str, arguments)])
+        begun = len(stamps())
+        while process.poll() is None and len(stamps()) < begun + 10 + 30 * killed:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        assert begun < len(stamps()) < 200
+    assert run(".", "--skip_existing") == 0
+    assert run(".", "--out_dir", "whole") == 0
+    assert sorted(stamps()) == [f"{name}.masks.fits" for name in names]
+    for name in names:
+        done = fits.getdata(f"{name}.masks.fits")
+        np.testing.assert_array_equal(done, fits.getdata(f"whole/{name}.masks.fits"))
+        assert done[0].any()
+
+
 def test_folder_that_cannot_be_written_fails_in_one_line(run, sky, capsys):
     write("a.fits", sky)
     Path("file").touch()
@@ -316,6 +377,8 @@ def test_earlier_masks_stay_when_a_run_fails(run, sky):
         (["a.fits", "--batch_size", "0"], "expected a whole number above 0, found '0'"),
         (["a.fits", "--net_path", "gone"], "gone: no such network directory"),
         (["a.fits", "--net_path", "."], "holds no network for maximask"),
+        (["a.fits", "--suffix", ""], "expected a suffix with a letter and without a slash"),
+        (["a.fits", "--suffix", "masks/a"], "without a slash, found 'masks/a'"),
         ([], "im_path"),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from maxitools.inputs import Input, InputError, list_inputs
+from maxitools.naming import MaskNames
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,8 @@ def test_masks_lie_beside_their_input(here, given, masks):
     Path("night").mkdir()
     Path(given.partition("[")[0]).touch()
     (source,) = list_inputs(given)
-    assert source.masks_path() == Path(masks)
-    assert source.masks_path("out") == Path("out", Path(masks).name)
+    assert MaskNames().path(source) == Path(masks)
+    assert MaskNames(folder="out").path(source) == Path("out", Path(masks).name)
 
 
 def test_directory_gives_its_fits_files_but_no_masks(here):
@@ -31,6 +32,13 @@ def test_directory_gives_its_fits_files_but_no_masks(here):
         Path(name).touch()
     Path("sub.fits").mkdir()
     assert [source.path.name for source in list_inputs(".")] == ["a.FITS.fz", "b.fits", "d.fts.gz"]
+
+
+def test_directory_gives_no_masks_under_any_of_their_names(here):
+    for name in ("a.fits", "a.mask.fits", "a_m2.fits", "a_m23.fits.gz", "a.MASKS.fits", "m2.fits"):
+        Path(name).touch()
+    names = MaskNames("_m2")
+    assert [source.path.name for source in list_inputs(".", names)] == ["a.fits", "m2.fits"]
 
 
 def test_list_holds_every_other_form(here):
