@@ -133,9 +133,10 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
     sharp = log_uniform(rng, 0.9, 2.4) if rng.uniform() < 0.4 else None
     psf = psf or random_psf(rng, fwhm=sharp).dithered(rng)
-    clean = rng.uniform() < 0.08
-    # What looks alike has to be seen together: trails over nebulae and fringes, say.
-    busy = 0.0 if clean else busy * rng.choice([1.0, 1.7])
+    clean = rng.uniform() < 0.1
+    # What looks alike has to be seen together, trails over nebulae and fringes, say; and most
+    # nights are calm.
+    busy = 0.0 if clean else busy * rng.choice([0.3, 1.0, 1.7])
 
     def share(name, probability):
         return rng.uniform() < busy * probability if contents is None else name in contents
