@@ -544,7 +544,7 @@ def strips(rng, shape):
     dark = np.zeros(shape, bool)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         axis = rng.integers(2)
-        width = int(log_uniform(rng, 4, 100))
+        width = int(min(log_uniform(rng, 4, 160), min(shape) // 2))
         start = rng.choice(
             [0, shape[axis] - width, rng.integers(shape[axis] - width)], p=[0.4, 0.4, 0.2]
         )

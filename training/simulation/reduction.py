@@ -3,8 +3,11 @@
 None of it is a contaminant, and much of it looks like one. Images are in electrons, sky included.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
+from scipy.signal import lfilter
 
 from training.simulation.contaminants import log_uniform, random_field
 
@@ -113,6 +116,46 @@ def flat_structure(rng, shape):
         profile = np.expand_dims(profile / (2 * profile.std()), 1 - axis)
         pattern = np.broadcast_to(profile, shape)
     return pattern.astype(np.float32)
+
+
+@dataclass
+class Lag:
+    """Charge that traps hold back while it is shifted: tails behind stars and hits alike.
+
+    Attributes
+    ----------
+    axis : int
+        Along which charge is shifted.
+    backwards : bool
+        Towards the last pixel instead of the first.
+    share : float
+        Of the charge that lags behind.
+    length : float
+        Pixels within which the tail falls to 1 / e.
+    """
+
+    axis: int
+    backwards: bool
+    share: float
+    length: float
+
+    def __call__(self, electrons):
+        """The same charge, with its tails; float32, (H, W)."""
+        turned = np.flip(electrons, self.axis) if self.backwards else electrons
+        falling = np.exp(-1 / self.length)
+        tail = lfilter([0, 1 - falling], [1, -falling], turned, axis=self.axis)
+        tail = np.flip(tail, self.axis) if self.backwards else tail
+        return ((1 - self.share) * electrons + self.share * tail).astype(np.float32)
+
+
+def random_lag(rng):
+    """Draw the transfer of a detector that radiation has aged."""
+    return Lag(
+        axis=int(rng.uniform() < 0.2),
+        backwards=rng.uniform() < 0.5,
+        share=log_uniform(rng, 3e-3, 0.15),
+        length=log_uniform(rng, 1, 25),
+    )
 
 
 def lost_light(rng, shape):
@@ -229,7 +272,7 @@ def bridged(rng, image, count):
 
 def patched(rng, image, where, noise):
     """
-    Replace masked pixels by what surrounds them, smoothly or with noise.
+    Replace masked pixels by a constant, or by what surrounds them, smoothly or with noise.
 
     Parameters
     ----------
@@ -239,15 +282,24 @@ def patched(rng, image, where, noise):
     where : ndarray, bool, (H, W)
     noise : float
         Of the sky, in electrons.
+
+    Returns
+    -------
+    bool
+        Whether it is a constant.
     """
+    level = np.median(image[::8, ::8])
+    if rng.uniform() < 0.3:
+        image[where] = rng.choice([0.0, level, level - noise * log_uniform(rng, 3, 300)])
+        return True
     good = (~where).astype(np.float32)
     scale = rng.uniform(0.8, 4)
     weight = ndimage.gaussian_filter(good, scale)
     smooth = ndimage.gaussian_filter(image * good, scale) / np.maximum(weight, 1e-3)
-    smooth = np.where(weight > 1e-3, smooth, np.median(image[::8, ::8]))
-    image[where] = smooth[where]
+    image[where] = np.where(weight > 1e-3, smooth, level)[where]
     if rng.uniform() < 0.4:
         image[where] += noise * rng.standard_normal(int(where.sum()))
+    return False
 
 
 def patches(rng, shape):

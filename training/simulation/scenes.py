@@ -161,6 +161,13 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     bright = light - detector.sky
     diffuse += _persistence(rng, shape, detector, psf, (x, y, flux), bright, share, labels)
     light += diffuse
+    charge = _cosmic_rays(rng, shape, sources, share)
+    if share("reduction", 0.08):
+        lag = reduction.random_lag(rng)
+        charge = lag(charge)
+        if not real:
+            held = np.minimum(light, detector.well)
+            light += lag(held) - held
 
     if real:
         electrons += _photon_noise(rng, np.maximum(diffuse, 0)) + np.minimum(diffuse, 0)
@@ -175,7 +182,6 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         # Divided by a flat field, all is as bright as elsewhere, but for the noise.
         lifted = detector.noise * np.sqrt(1 / reduction.lost_light(rng, shape) - 1)
         electrons += lifted * rng.standard_normal(shape, dtype=np.float32)
-    charge = _cosmic_rays(rng, shape, sources, share)
     local_noise = np.sqrt(np.maximum(light, 0) + detector.read_noise**2 + lifted**2)
     electrons, saturated = _saturation(rng, electrons + charge, light + charge, detector, labels)
     hit = add.whole_tracks(charge, local_noise) & ~saturated
@@ -196,7 +202,7 @@ def _stars(rng, shape, detector, psf):
     faintest = detector.noise * log_uniform(rng, 2, 60)
     brightest = detector.well * log_uniform(rng, 3, 3000)
     density = 10 ** rng.uniform(2.3 if psf.fwhm < 2.4 else 0.7, 4.3)
-    if rng.uniform() < 0.12:
+    if rng.uniform() < 0.15:
         # Crowded: from a star in 50 pixels to one in every disc of the seeing.
         density = log_uniform(rng, 2e4, 2e5 / max(psf.fwhm / 2, 1) ** 2 + 3e4)
         faintest = detector.noise * log_uniform(rng, 3, 150)
@@ -408,10 +414,7 @@ def _flat_field(rng, shape, clean):
 def _saturation(rng, electrons, expected, detector, labels):
     """Clip at the full well in one of the ways that detectors have."""
     filled, saturated = bleeding.saturate(rng, electrons, detector.well)
-    rim = (
-        ndimage.binary_dilation(saturated, np.ones((5, 5), bool)) if saturated.any() else saturated
-    )
-    labels.mark("SAT", saturated, rim)
+    labels.mark("SAT", saturated, ndimage.maximum_filter(saturated.view(np.uint8), 5) > 0)
     way = rng.choice(["level", "level", "level", "soft", "turned", "constant", "wrapped"])
     if way == "soft":
         filled[saturated] *= rng.uniform(0.9, 1.1, saturated.sum())
@@ -542,8 +545,9 @@ def _reduction(rng, electrons, detector, labels):
             # A frame from which somebody has removed what was found, here or everywhere.
             spots = (labels.positive & DEFECTS > 0) & (rng.random(shape) < rng.choice([0.5, 1]))
             where |= ndimage.binary_dilation(spots)
-        reduction.patched(rng, electrons, where, sigma)
         labels.forget(DEFECTS, where)
+        if reduction.patched(rng, electrons, where, sigma):
+            labels.doubt(BIT["DCL"] | BIT["DP"] | BIT["OV"], where)
     if rng.uniform() < 0.1:
         electrons = reduction.resampled(rng, electrons)
         spots = (labels.positive | labels.unsure) & DEFECTS

@@ -61,8 +61,9 @@ def test_a_patch_takes_the_level_of_what_surrounds_it():
     image = sky(rng)
     where = reduction.patches(rng, SHAPE)
     image[where] = 1e6
-    reduction.patched(rng, image, where, NOISE)
+    constant = reduction.patched(rng, image, where, NOISE)
     assert where.any()
+    assert not constant
     assert np.abs(image[where] - LEVEL).max() < 6 * NOISE
 
 
@@ -109,3 +110,17 @@ def test_light_that_is_lost_lies_between_a_twentieth_and_all():
         share = reduction.lost_light(np.random.default_rng(seed), SHAPE)
         assert share.shape == SHAPE
         assert 0.05 <= share.min() < share.max() <= 1
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_charge_that_lags_behind_is_kept_and_lies_on_one_side(axis, backwards):
+    image = np.zeros((101, 101), np.float32)
+    image[50, 50] = 1000.0
+    after = reduction.Lag(axis, backwards, share=0.1, length=4.0)(image)
+    assert after.sum() == pytest.approx(1000, rel=1e-3)
+    assert after[50, 50] == pytest.approx(900)
+    line = np.moveaxis(after, axis, 0)[:, 50]
+    behind, before = (line[:50], line[51:]) if backwards else (line[51:], line[:50])
+    assert behind.sum() == pytest.approx(100, rel=1e-3)
+    assert not before.any()
