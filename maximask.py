@@ -230,9 +230,11 @@ def main(argv=None):
 
     from maxitools import networks, runs
     from maxitools.inference import mask_strips
+    from maxitools.outputs import masks_there
 
     if arguments.skip_existing:
-        inputs = runs.left_to_do(inputs, names, log, arguments.verbose)
+        there = masks_there(names)
+        inputs = runs.left_to_do(inputs, there, log, arguments.verbose)
     if not inputs:
         return 0
     try:

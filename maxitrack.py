@@ -14,8 +14,6 @@ from maxitools.inputs import InputError, list_inputs, shipped_folder
 
 # Imports that take time wait until the arguments are known to be good.
 
-OUTPUT = "maxitrack.out"
-
 
 def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
     """
@@ -88,6 +86,17 @@ def _parser():
         metavar="N",
         help="number of image HDUs to use, drawn at random; -1 for all (default: -1)",
     )
+    parser.add_argument(
+        "--output",
+        default="maxitrack.out",
+        metavar="FILE",
+        help="file that a line is appended to for each image (default: maxitrack.out)",
+    )
+    parser.add_argument(
+        "--skip_existing",
+        action="store_true",
+        help="leave images alone that have a probability in the output",
+    )
     return parser
 
 
@@ -121,8 +130,16 @@ def main(argv=None):
 
     from maxitools import networks, runs
     from maxitools.inference import track_answers
-    from maxitools.outputs import Verdict
+    from maxitools.outputs import Verdict, verdicts_there
 
+    try:
+        if arguments.skip_existing:
+            there = verdicts_there(arguments.output)
+            inputs = runs.left_to_do(inputs, there, log, arguments.verbose)
+    except (OSError, UnicodeDecodeError) as error:
+        parser.exit(2, f"maxitrack: {arguments.output}: cannot be read ({error})\n")
+    if not inputs:
+        return 0
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "track")
         runs.load(network, arguments)
@@ -138,7 +155,7 @@ def main(argv=None):
         inputs,
         network.recipe.normalise,
         lambda images: track_answers(images, network.recipe, answer, arguments.batch_size),
-        lambda source: [Verdict(OUTPUT, source, combine, arguments.verbose)],
+        lambda source: [Verdict(arguments.output, source, combine, arguments.verbose)],
         most=arguments.frac,
         log=log,
         verbose=arguments.verbose,

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from maxitools.classes import BY_NAME
 from maxitools.decisions import single_mask
+from maxitools.frames import is_whole
 from maxitools.inputs import InputError
 from maxitools.pipeline import Behind
 
@@ -339,6 +340,57 @@ class Verdict(Output):
         answers = self._answers[self._ended :]
         self._ended = len(self._answers)
         return {"probability": self._combine(answers) if answers else None}
+
+
+def masks_there(names):
+    """
+    Which masks are there, whole, and newer than their image.
+
+    Parameters
+    ----------
+    names : maxitools.naming.MaskNames
+
+    Returns
+    -------
+    callable
+        From an Input to the path of its masks; to None where they have to be made.
+    """
+
+    def there(source):
+        path = names.path(source)
+        try:
+            newer = path.stat().st_mtime_ns > source.path.stat().st_mtime_ns
+        except OSError:
+            return None
+        return path if newer and is_whole(path) else None
+
+    return there
+
+
+def verdicts_there(path):
+    """
+    Which exposures have a probability in a file.
+
+    Parameters
+    ----------
+    path : path-like
+        As of `Verdict`; it need not exist.
+
+    Returns
+    -------
+    callable
+        From an Input to the path of the file; to None where its probability is not in there.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = (line.rpartition(" ") for line in text.splitlines())
+    judged = {given for given, _, value in lines if value != "None"}
+    return lambda source: path if source.given in judged else None
 
 
 class MaskFile:

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from tqdm import tqdm
 
-from maxitools.frames import CopiedHDU, ImageHDU, described, draw, is_whole, read_hdus
+from maxitools.frames import CopiedHDU, ImageHDU, described, draw, read_hdus
 from maxitools.pipeline import ahead
 
 
@@ -65,15 +65,15 @@ def load(network, arguments):
         print(f"{network.path}: loaded in {seconds:.1f} s", file=sys.stderr)
 
 
-def left_to_do(inputs, names, log=None, verbose=False):
+def left_to_do(inputs, there, log=None, verbose=False):
     """
-    Inputs whose masks are missing, damaged or older than they are.
+    Inputs that have no results yet.
 
     Parameters
     ----------
     inputs : list of maxitools.inputs.Input
-    names : maxitools.naming.MaskNames
-        Of the masks.
+    there : callable
+        From an Input to the path of the file that holds its results, or to None.
     log : maxitools.log.Log, optional
         Gets a line for each of the others.
     verbose : bool
@@ -85,22 +85,15 @@ def left_to_do(inputs, names, log=None, verbose=False):
     """
     left = []
     for source in inputs:
-        path = names.path(source)
-        if not _is_newer(path, source.path) or not is_whole(path):
+        path = there(source)
+        if path is None:
             left.append(source)
             continue
         if log:
             log.write(source, "skipped", output=str(path.absolute()))
         if verbose:
-            print(f"{source.given}: skipped, its masks are there", file=sys.stderr)
+            print(f"{source.given}: done before, in {path}", file=sys.stderr)
     return left
-
-
-def _is_newer(path, other):
-    try:
-        return path.stat().st_mtime_ns > other.stat().st_mtime_ns
-    except OSError:
-        return False
 
 
 def run(

@@ -311,7 +311,7 @@ def test_masks_that_are_there_are_left_alone(run, sky, capsys):
     before = stamps()
     assert run(".", "--skip_existing", "-v") == 0
     assert stamps() == before
-    assert "b.fits: skipped, its masks are there" in capsys.readouterr().err
+    assert "b.fits: done before, in b.masks.fits" in capsys.readouterr().err
     # Of a newer image, and cut off.
     os.utime("b.fits")
     Path("c.masks.fits").write_bytes(Path("c.masks.fits").read_bytes()[:-2880])

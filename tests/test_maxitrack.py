@@ -137,3 +137,21 @@ def test_tiles_are_told_on_request(run, smeared, capsys):
     write("a.fits", np.hstack([smeared, smeared[:, :120]]))
     assert run("a.fits", "-v", "--prior_value", "0.5") == 0
     assert re.search(r"HDU 0: tiles 0.98 0.98\n", capsys.readouterr().err)
+
+
+def test_exposures_that_have_a_probability_are_skipped(run, sharp, smeared, capsys):
+    for name in ("a.fits", "with space.fits"):
+        write(name, sharp)
+    Path("b.fits").touch()
+    assert run(".", "--output", "night.out") == 1
+    Path("b.fits").unlink()
+    write("b.fits", smeared)
+    write("c.fits", smeared)
+    assert run(".", "--output", "night.out", "--skip_existing", "-v") == 0
+    assert not Path("maxitrack.out").exists()
+    *earlier, b, c = Path("night.out").read_text().splitlines()
+    assert [line.rpartition(" ")[0] for line in earlier] == ["a.fits", "b.fits", "with space.fits"]
+    assert b.startswith("b.fits 0.") and c.startswith("c.fits 0.")
+    assert "with space.fits: done before, in night.out" in capsys.readouterr().err
+    assert run(".", "--output", "night.out", "--skip_existing") == 0
+    assert len(Path("night.out").read_text().splitlines()) == 5
