@@ -394,7 +394,7 @@ def trail(rng, shape, fwhm):
     if rng.uniform() < 0.25:
         curvature = rng.normal(0, 0.3) / max(shape)
         across = (across - curvature * along**2) / np.sqrt(1 + (2 * curvature * along) ** 2)
-    kind = rng.choice(["sharp", "sharp", "broad", "defocused", "aircraft", "winged"])
+    kind = rng.choice(["sharp", "sharp", "broad", "defocused", "aircraft", "winged", "winged"])
     sigma = fwhm / 2.355
     if kind == "sharp":
         beta = rng.uniform(2, 5)
@@ -424,14 +424,15 @@ def trail(rng, shape, fwhm):
                 profile = profile * 1.0 + wing * rng.uniform(0.2, 1)
     period = log_uniform(rng, 8, 300)
     phase = 2 * np.pi * along / period + rng.uniform(0, 2 * np.pi)
-    shape_along = rng.choice(["steady", "steady", "tumbling", "dashed", "flare"])
+    kinds_along = ["steady", "tumbling", "dashed", "flare"]
+    shape_along = rng.choice(kinds_along, p=[0.6, 0.15, 0.1, 0.15])
     if shape_along == "tumbling":
         profile = profile * (1 - rng.uniform(0.2, 0.95) * (0.5 + 0.5 * np.sin(phase)))
     elif shape_along == "dashed":
         profile = profile * (np.sin(phase) > rng.uniform(-0.7, 0.6))
     elif shape_along == "flare":
         profile = profile * (0.05 + np.exp(-0.5 * (along / log_uniform(rng, 20, 300)) ** 2))
-    if rng.uniform() < 0.3:
+    if rng.uniform() < 0.2:
         end = rng.uniform(-0.3, 0.3) * max(shape)
         profile = profile / (1 + np.exp(np.clip((along - end) / max(sigma, 0.5), -30, 30)))
     profile = np.asarray(profile, np.float32)

@@ -102,7 +102,7 @@ def flat_structure(rng, shape):
         y, x = (rng.uniform(-1.5, 2.5) * n for n in shape)
         radius = np.hypot(rows - y, columns - x)
         profile = rng.standard_normal(int(radius.max()) + 2)
-        profile = ndimage.gaussian_filter1d(profile, log_uniform(rng, 1.5, 15))
+        profile = ndimage.gaussian_filter1d(profile, log_uniform(rng, 1.5, 6))
         pattern = np.interp(radius, np.arange(len(profile)), profile / (2 * profile.std()))
     elif kind == "bricks":
         # Steps of the laser that annealed a thinned detector.
