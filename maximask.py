@@ -97,7 +97,7 @@ def draw(image, masks, classes=NAMES, header=None, name=""):
 
     from maxitools.pictures import Detector, Picture
 
-    detector = Detector(np.asarray(image), header)
+    detector = Detector(np.asarray(image), *([] if header is None else [header]))
     detector.add_rows(0, np.asarray(masks), classes)
     picture = Picture(name)
     picture.add(detector)
@@ -189,6 +189,11 @@ def _parser():
         action="store_true",
         help="leave images alone whose masks are there, whole and newer",
     )
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="draw a picture beside the masks: the image, with outlines of what was found",
+    )
     return parser
 
 
@@ -215,6 +220,8 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if arguments.single_mask and not arguments.proba_thresh:
         parser.error("--single_mask joins thresholded maps: it contradicts --proba_thresh False")
+    if arguments.preview and not arguments.proba_thresh:
+        parser.error("--preview outlines thresholded maps: it contradicts --proba_thresh False")
     names = MaskNames(arguments.suffix, arguments.out_dir)
     try:
         inputs = list_inputs(arguments.im_path, names)
@@ -237,6 +244,7 @@ def main(argv=None):
         inputs = runs.left_to_do(inputs, there, log, arguments.verbose)
     if not inputs:
         return 0
+    previews = _previews(parser) if arguments.preview else None
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
         task = _task(network.recipe, chosen, arguments)
@@ -249,7 +257,8 @@ def main(argv=None):
         inputs,
         network.recipe.normalise,
         lambda images: mask_strips(images, network.recipe, answer, arguments.batch_size),
-        _outputs(task, network, names, log),
+        _outputs(task, network, names, log, previews),
+        glance=previews and previews.glance,
         log=log,
         verbose=arguments.verbose,
     )
@@ -272,7 +281,16 @@ def _task(recipe, chosen, arguments):
     return Task(classes, priors, thresholds, arguments.single_mask)
 
 
-def _outputs(task, network, names, log):
+def _previews(parser):
+    """The module that draws, which takes what not every user has installed."""
+    try:
+        from maxitools import previews
+    except ImportError as error:
+        parser.exit(2, f"maximask: {error}\n")
+    return previews
+
+
+def _outputs(task, network, names, log, previews):
     """From an input to what becomes of it."""
     from maxitools.outputs import Masks, OutputError, Shares
 
@@ -283,8 +301,14 @@ def _outputs(task, network, names, log):
         other = taken.setdefault(path.resolve(), source)
         if other.path.resolve() != source.path.resolve():
             raise OutputError(f"its masks would replace those of {other.given}")
-        shares = [Shares(task.classes)] if log and task.thresholds is not None else []
-        return [Masks(path, task, network), *shares]
+        outputs = [Masks(path, task, network)]
+        if log and task.thresholds is not None:
+            outputs.append(Shares(task.classes))
+        if previews:
+            # It ends after the masks, being the first to begin.
+            picture = previews.Preview(path.with_suffix(".png"), source.given, task.classes)
+            outputs.insert(0, picture)
+        return outputs
 
     return outputs
 

@@ -11,10 +11,10 @@ import hashlib
 import io
 import os
 import sys
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from maxitools.atomic import whole_file
 from maxitools.classes import CLASSES
 from maxitools.nights import STATUSES, read_logs
 
@@ -71,7 +71,9 @@ def main(argv=None):
         return 1
     try:
         text = page(night, Path(arguments.output).resolve().parent)
-        _write(Path(arguments.output), text)
+        with whole_file(arguments.output) as file:
+            # Names of files need be no text.
+            file.write(text.encode(errors="replace"))
     except ImportError as error:
         parser.exit(2, f"maxireport: {error}\n")
     except OSError as error:
@@ -202,7 +204,7 @@ def _rows(exposures, classes, folder):
             "tracking": each.probability,
             "tracking_text": "" if each.probability is None else f"{each.probability:.3f}",
             "shares": [_share(each.shares.get(known.name, 0.0)) for known in classes],
-            "href": each.preview and quote(os.path.relpath(each.preview, folder)),
+            "href": each.preview and quote(os.fsencode(os.path.relpath(each.preview, folder))),
             **small,
         }
         for each, small in zip(exposures, smalls, strict=True)
@@ -239,20 +241,6 @@ def _small(path):
     buffer = io.BytesIO()
     small.save(buffer, "webp", quality=50)
     return {"small": base64.b64encode(buffer.getvalue()).decode(), "size": small.size}
-
-
-def _write(path, text):
-    """A page that is there whole, or not at all."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

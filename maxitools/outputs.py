@@ -4,14 +4,15 @@ import math
 import os
 import re
 import sys
-import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from tqdm import tqdm
 
+from maxitools.atomic import whole_file
 from maxitools.classes import BY_NAME
 from maxitools.decisions import single_mask
 from maxitools.frames import is_whole
@@ -423,40 +424,28 @@ class MaskFile:
     """
 
     def __init__(self, path):
-        self._path = Path(path)
+        self._path = path
         self._end = 0
         self.seconds = 0.0
-        try:
-            self._handle, part = tempfile.mkstemp(
-                dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
-            )
-        except OSError as error:
-            raise self._error(error) from None
-        self._part = Path(part)
-        self._writer = Behind()
+        self._context = ExitStack()
 
     @property
     def empty(self):
         return self._end == 0
 
     def __enter__(self):
-        self._writer.__enter__()
+        try:
+            self._handle = self._context.enter_context(whole_file(self._path)).fileno()
+        except OSError as error:
+            raise self._error(error) from None
+        self._writer = self._context.enter_context(Behind())
         return self
 
     def __exit__(self, *exception):
         try:
-            self._writer.__exit__(*exception)
-            if exception[0] is None:
-                # A temporary file is private; this one is as the user's umask has it.
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(self._part, 0o666 & ~umask)
-                os.replace(self._part, self._path)
+            self._context.__exit__(*exception)
         except OSError as error:
             raise self._error(error) from None
-        finally:
-            os.close(self._handle)
-            self._part.unlink(missing_ok=True)
 
     def append(self, data):
         """Add an HDU as it is, `data` being the bytes of all of it."""

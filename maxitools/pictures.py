@@ -64,23 +64,21 @@ class Detector:
     ----------
     image : ndarray, (H, W)
         Pixel values in any real type and unit; what is not finite is left out.
-    header : astropy.io.fits.Header, optional
-        Of the image.
-    label : str
-        What to call it.
+    *headers : astropy.io.fits.Header
+        Of the image, then of its file.
 
     Attributes
     ----------
+    label : str
+        What to call it.
     counts : collections.Counter
         Pixels of each class, by name.
     step : int
         Side of the squares of pixels that became one each.
     """
 
-    def __init__(self, image, header=None, label=""):
-        self.shape = image.shape
-        self.header = fits.Header() if header is None else header
-        self.label = label
+    def __init__(self, image, *headers):
+        self.shape, self.headers, self.label = image.shape, headers, ""
         self.counts = Counter()
         self.step = -(-max(image.shape) // _SIDE)
         self.grey = _mean(image, self.step)
@@ -156,8 +154,10 @@ class Picture:
         parts = [_head(self._words(), width), _framed(image, width), _legend(self.shares(), width)]
         grey, codes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         left, top = (width - image[0].shape[1]) // 2, len(parts[0][0]) + _MARGIN
-        grey = _write(grey, [(left + x, top + y, text) for x, y, text in labels])
-        picture = Image.fromarray(_outlined(grey, codes))
+        lines = _outlined(grey, codes)
+        picture = Image.fromarray(
+            _write(lines, [(left + x, top + y, text) for x, y, text in labels])
+        )
         picture.putpalette(np.ravel(_PALETTE).tolist())
         return picture
 
@@ -176,9 +176,8 @@ class Picture:
 
     def _image(self):
         """Greys and codes of all detectors, the top row first, and what to write where."""
-        found = places(
-            [each.header for each in self._detectors], [each.shape for each in self._detectors]
-        )
+        headers = [each.headers[0] if each.headers else fits.Header() for each in self._detectors]
+        found = places(headers, [each.shape for each in self._detectors])
         left, bottom = min(p.left for p in found), min(p.bottom for p in found)
         width = max(p.left + p.width for p in found) - left
         height = max(p.bottom + p.height for p in found) - bottom
@@ -193,20 +192,23 @@ class Picture:
             *(codes.shape[0] / place.height for place, _, codes in turned),
         )
         shape = [max(1, round(scale * size)) for size in (height, width)]
+        # The pixels of a small image are shown as squares.
+        enlarged = max(1, _SIDE // max(shape))
         grey, codes = np.zeros(shape, np.uint8), np.zeros(shape, np.int16)
         labels = []
         for (place, its_grey, its_codes), each in zip(turned, self._detectors, strict=True):
-            x, y = round(scale * (place.left - left)), round(scale * (place.bottom - bottom))
+            x = min(round(scale * (place.left - left)), shape[1] - 1)
+            y = min(round(scale * (place.bottom - bottom)), shape[0] - 1)
             size = [max(1, round(scale * n)) for n in (place.height, place.width)]
             rows, columns = slice(y, y + size[0]), slice(x, x + size[1])
             into = codes[rows, columns]
             into |= _fitted(its_codes, np.bitwise_or, into.shape)
             ones = _fitted(np.ones_like(its_grey), np.add, into.shape)
             grey[rows, columns] = _zscaled(_fitted(its_grey, np.add, into.shape) / ones)
-            if len(found) > 1 and size[1] > 7 * len(each.label) and size[0] > _ROW:
-                labels.append((x + 4, shape[0] - y - size[0] + 2, each.label))
-        # The pixels of a small image are shown as squares.
-        enlarged = max(1, _SIDE // max(shape))
+            room = [enlarged * n for n in into.shape]
+            if len(found) > 1 and room[1] > _font().getlength(each.label) and room[0] > _ROW:
+                top = enlarged * (shape[0] - y) - room[0]
+                labels.append((enlarged * x, top, each.label))
         grey, codes = (
             array[::-1].repeat(enlarged, 0).repeat(enlarged, 1) for array in (grey, codes)
         )
@@ -216,7 +218,7 @@ class Picture:
         first = self._detectors[0]
         number = len(self._detectors)
         words = [self._name, first.label if number == 1 else f"{number} images"]
-        exposure = described(first.header)
+        exposure = described(*first.headers)
         words += [exposure["date_obs"], exposure["filter"]]
         if exposure["exptime"] is not None:
             words.append(f"{exposure['exptime']:g} s")
@@ -312,11 +314,12 @@ def _blank(rows, width):
 
 
 def _write(grey, words):
-    """Greys with words (x, y, text) in white."""
+    """Greys with words (x, y, text), white on black."""
     image = Image.fromarray(grey)
     draw = ImageDraw.Draw(image)
     for x, y, text in words:
-        draw.text((x, y), text, _GREYS - 1, _font(), stroke_width=1, stroke_fill=0)
+        draw.rectangle((x, y, x + _font().getlength(text), y + _ROW), 0)
+        draw.text((x, y), text, _GREYS - 1, _font())
     return np.array(image)
 
 

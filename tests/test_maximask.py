@@ -14,6 +14,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from conftest import ROOT, command, truth, write
+from PIL import Image
 
 import maximask
 from maxitools.classes import NAMES
@@ -462,3 +463,78 @@ def test_a_picture_in_python_shows_what_was_found(sky):
     colours = {colour for _, colour in marked.convert("RGB").getcolors(1 << 24)}
     assert LINES["HCL"][0] in colours and LINES["CR"][0] not in colours
     assert all(r == g == b for _, (r, g, b) in plain.convert("RGB").getcolors(1 << 24))
+
+
+@pytest.fixture
+def two_detectors(here, sky):
+    """A file of two images that tell of their exposure in the primary header."""
+    image = fits.ImageHDU(sky, fits.Header({"EXTNAME": "CCD1"}))
+    primary = fits.PrimaryHDU(header=fits.Header({"DATE-OBS": "2026-01-01", "EXPTIME": 60.0}))
+    fits.HDUList([primary, image, fits.ImageHDU(sky)]).writeto("two.fits")
+    return here
+
+
+def coloured(path, name):
+    """Whether the line of a class is in a picture."""
+    colours = Image.open(path).convert("RGB").getcolors(1 << 24)
+    return LINES[name][0] in {colour for _, colour in colours}
+
+
+def test_a_preview_lies_beside_the_masks_and_shows_what_was_found(run, two_detectors):
+    assert run("two.fits", "--preview", "--log", "night.log") == 0
+    assert coloured("two.masks.png", "CR") and coloured("two.masks.png", "HCL")
+    assert not coloured("two.masks.png", "TRL")
+    line = json.loads(Path("night.log").read_text().splitlines()[-1])
+    assert line["preview"] == str(two_detectors / "two.masks.png")
+
+
+def test_previews_go_where_the_masks_go(run, two_detectors):
+    arguments = "--preview", "--out_dir", "out", "--suffix", ".bad", "--single_mask", "yes"
+    assert run("two.fits[2]", *arguments) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["two.bad2.fits", "two.bad2.png"]
+
+
+def test_masks_are_the_same_with_a_preview(run, two_detectors):
+    run("two.fits", "--out_dir", "without")
+    run("two.fits", "--out_dir", "with", "--preview")
+    for hdu in (1, 2):
+        one, other = (
+            fits.getdata(f"{folder}/two.masks.fits", hdu) for folder in ("without", "with")
+        )
+        assert np.array_equal(one, other)
+
+
+def test_a_preview_that_fails_costs_a_line_and_no_mask(run, two_detectors, capsys):
+    Path("two.masks.png").mkdir()
+    assert run("two.fits", "--preview", "--log", "night.log") == 0
+    said = capsys.readouterr().err
+    assert said.startswith("maximask: two.masks.png: cannot be drawn (") and said.count("\n") == 1
+    assert fits.getdata("two.masks.fits", 1).any()
+    assert json.loads(Path("night.log").read_text().splitlines()[-1])["preview"] is None
+
+
+def test_a_file_that_fails_leaves_no_preview(run, two_detectors):
+    whole = Path("two.fits").read_bytes()
+    Path("two.fits").write_bytes(whole[: len(whole) * 2 // 3])
+    assert run("two.fits", "--preview") == 1
+    assert sorted(path.name for path in two_detectors.iterdir()) == ["two.fits"]
+
+
+def test_a_preview_needs_thresholds(run, two_detectors, capsys):
+    assert run("two.fits", "--preview", "--proba_thresh", "no") == 2
+    assert "contradicts" in capsys.readouterr().err
+
+
+def test_without_pillow_one_line_says_what_to_install(networks, two_detectors):
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+sys.modules["PIL"] = sys.modules["matplotlib"] = None
+import maximask
+maximask.main(["--preview", "--net_path", {str(networks)!r}, "two.fits"])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert answer.stderr == (
+        "maximask: pictures need Pillow: pip install 'maximask-maxitrack[report]'\n"
+    )

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from test_maxireport import HOSTILE, lines, night
+from test_maxireport import SHOWN, lines, night
 
 import maxireport
 
@@ -194,7 +194,7 @@ def test_a_picture_is_enlarged_and_the_keyboard_leads_on(page):
 
 def test_what_is_hostile_does_nothing(page):
     assert page.execute_script("return window.hacked") is None
-    assert HOSTILE in shown(page, "Filter")
+    assert SHOWN in shown(page, "Filter")
     assert not page.find_elements(By.CSS_SELECTOR, "img:not([src^='data:']):not(dialog img)")
 
 

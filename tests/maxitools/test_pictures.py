@@ -9,7 +9,7 @@ from colorspacious import cspace_convert, deltaE
 from scipy import ndimage
 
 from maxitools.classes import NAMES
-from maxitools.pictures import LINES, Detector, Picture, described
+from maxitools.pictures import LINES, Detector, Picture
 
 
 def field(shape, **places):
@@ -23,7 +23,7 @@ def field(shape, **places):
 
 def detector(image, masks, header=None, strip=None):
     """An image with its masks, given in strips of some rows."""
-    made = Detector(image, header)
+    made = Detector(image, *([header] if header else []))
     for first in range(0, len(image), strip or len(image)):
         made.add_rows(first, masks[:, first : first + (strip or len(image))], NAMES)
     return made
@@ -120,17 +120,6 @@ def test_detectors_lie_where_detsec_tells():
     expected = np.array(sorted(corners, key=lambda corner: (-corner[1], corner[0])))
     places = np.array([middle(where)[::-1] for where in found])
     assert places - places[-1] == pytest.approx((expected - expected[-1]) * [1, -1], abs=2)
-
-
-def test_a_header_tells_of_the_exposure():
-    header = fits.Header({"DATE-OBS": "2026-01-02", "TIME-OBS": "03:04:05", "FILTER": "r "})
-    header["EXPOSURE"] = 60
-    assert described(header) == {
-        "date_obs": "2026-01-02T03:04:05",
-        "filter": "r",
-        "exptime": 60.0,
-    }
-    assert set(described(fits.Header()).values()) == {None}
 
 
 def test_words_that_are_too_long_or_unprintable_are_no_obstacle():
