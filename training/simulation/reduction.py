@@ -260,13 +260,68 @@ def bridged(rng, image, count):
             length = int(log_uniform(rng, 8, height))
             top = int(rng.choice([0, height - length, rng.integers(height - length + 1)]))
             rows = slice(top, top + length)
-        first, last = picture[rows, left - 1, None], picture[rows, left + width, None]
-        part = (np.arange(width, dtype=np.float32) + 1) / (width + 1)
-        if rng.uniform() < 0.25:
-            # Of the nearest neighbour, in place of a straight line between the two.
-            part = (part > 0.5).astype(np.float32)
-        picture[rows, left : left + width] = first * (1 - part) + last * part
+        _bridge(picture, rows, slice(left, left + width), nearest=rng.uniform() < 0.25)
         marks[rows, left : left + width] = True
+    return mended
+
+
+def _bridge(image, rows, columns, nearest=False):
+    """Interpolate across columns, in place, from those on both sides or from the nearer one."""
+    width = columns.stop - columns.start
+    part = (np.arange(width, dtype=np.float32) + 1) / (width + 1)
+    if nearest:
+        part = (part > 0.5).astype(np.float32)
+    first, last = image[rows, columns.start - 1, None], image[rows, columns.stop, None]
+    image[rows, columns] = first * (1 - part) + last * part
+
+
+def mended_bleeding(rng, image, saturated):
+    """
+    Bleeding columns that were interpolated away in part, and beyond their ends: stripes, outlines.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    image : ndarray, float32, (H, W)
+        Electrons; changed in place.
+    saturated : ndarray, bool, (H, W)
+
+    Returns
+    -------
+    ndarray, bool, (H, W)
+        Which pixels were replaced.
+    """
+    mended = np.zeros(image.shape, bool)
+    parts, _ = ndimage.label(saturated)
+    longest, pad = log_uniform(rng, 8, 200), int(rng.integers(0, 5))
+    hollow, nearest = rng.uniform() < 0.4, rng.uniform() < 0.15
+    for k, box in enumerate(ndimage.find_objects(parts)[:200]):
+        height, width = (b.stop - b.start for b in box)
+        if max(height, width) < 8 or rng.uniform() < 0.2:
+            continue
+        turned = width > height
+        picture, marks, numbers = (a.T if turned else a for a in (image, mended, parts))
+        rows, columns = box[::-1] if turned else box
+        across = slice(columns.start - pad, columns.stop + pad)
+        if across.start < 1 or across.stop > picture.shape[1] - 1 or across.start >= across.stop:
+            continue
+        above, below = (int(n) for n in longest * rng.uniform(0.2, 1, 2))
+        for stretch in (
+            slice(max(rows.start - above, 0), rows.start),
+            slice(rows.stop, rows.stop + below),
+        ):
+            _bridge(picture, stretch, across, nearest)
+            marks[stretch, across] = True
+        if hollow:
+            # The middle of the bleeding is mended, its outline is not.
+            first = rng.integers(rows.start, rows.stop)
+            stretch = slice(first, int(rng.integers(first, rows.stop)) + 1)
+            own = numbers[stretch, across] == k + 1
+            inner = ndimage.binary_erosion(own, np.ones((1, 3), bool))
+            whole = picture[stretch].copy()
+            _bridge(whole, slice(None), across)
+            picture[stretch, across][inner] = whole[:, across][inner]
+            marks[stretch, across] |= inner
     return mended
 
 

@@ -539,6 +539,11 @@ def _reduction(rng, electrons, detector, labels):
     if rng.uniform() < 0.3:
         mended = reduction.bridged(rng, electrons, int(log_uniform(rng, 1, 15)))
         labels.forget(DEFECTS, mended)
+    saturated = labels.positive & BIT["SAT"] > 0
+    if saturated.any() and rng.uniform() < 0.35:
+        mended = reduction.mended_bleeding(rng, electrons, saturated)
+        labels.forget(DEFECTS, mended)
+        labels.doubt(BIT["SAT"], mended)
     if rng.uniform() < 0.2:
         where = reduction.patches(rng, shape)
         if rng.uniform() < 0.5:

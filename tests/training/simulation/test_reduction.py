@@ -56,6 +56,24 @@ def test_interpolated_columns_have_less_noise_than_sky():
     assert image[mended].std() < 0.9 * NOISE
 
 
+def test_stripes_beyond_bleeding_are_interpolated_and_nothing_else_is_touched():
+    saturated = np.zeros(SHAPE, bool)
+    saturated[60:100, 78:82] = True
+    rims = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        image = np.where(saturated, 6e4, sky(rng)).astype(np.float32)
+        before = image.copy()
+        mended = reduction.mended_bleeding(rng, image, saturated)
+        np.testing.assert_array_equal(image[~mended], before[~mended])
+        assert not mended[:, :70].any()
+        beyond = mended & ~saturated
+        beyond[60:100] = False
+        assert not beyond.any() or image[beyond].max() < LEVEL + 6 * NOISE
+        rims += beyond.any()
+    assert rims > 10
+
+
 def test_a_patch_takes_the_level_of_what_surrounds_it():
     rng = np.random.default_rng(3)
     image = sky(rng)
