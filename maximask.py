@@ -108,12 +108,13 @@ def _planes(image, network, priors, thresholds, batch_size):
     import numpy as np
 
     from maxitools.inference import mask_strips
+    from maxitools.pixels import has_data
 
     image = np.asarray(image)
     classes = network.recipe.classes
     dtype = np.float32 if thresholds is None else np.uint8
     planes = np.zeros((len(classes), *image.shape), dtype)
-    if image.any():
+    if has_data(image):
         answer = network.masks(classes, priors, thresholds)
         rows_of = network.recipe.normalise(image)
         images = [(None, rows_of, image.shape)]
@@ -292,7 +293,8 @@ def _previews(parser):
 
 def _outputs(task, network, names, log, previews):
     """From an input to what becomes of it."""
-    from maxitools.outputs import Masks, OutputError, Shares
+    from maxitools.maskfile import OutputError
+    from maxitools.outputs import Masks, Shares
 
     taken = {}
 

@@ -54,7 +54,8 @@ def steps(network, side):
     from maxitools.frames import read_hdus
     from maxitools.inference import mask_strips
     from maxitools.inputs import Input
-    from maxitools.outputs import MaskFile, mask_header
+    from maxitools.maskfile import MaskFile
+    from maxitools.outputs import mask_header
 
     recipe, shape = network.recipe, (side, side)
     seconds = {}

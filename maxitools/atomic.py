@@ -1,9 +1,19 @@
 """Files that appear whole, or not at all."""
 
+import fcntl
 import os
-import tempfile
-from contextlib import contextmanager
+import re
+import secrets
+import socket
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# What is being written has this name, with the host of its writer, until it is whole.
+_PART = re.compile(r"\.maximask\.(?P<host>.+)\.[0-9a-f]{16}\.part")
+# Nobody writes for so long without a pause; in seconds.
+_FORGOTTEN = 86400
+_unfinished = set()
 
 
 @contextmanager
@@ -14,7 +24,7 @@ def whole_file(path):
     Parameters
     ----------
     path : path-like
-        Where it appears, when the context ends without an error.
+        Where it appears, when the context ends without an error; it is on the disk by then.
 
     Yields
     ------
@@ -27,14 +37,77 @@ def whole_file(path):
         When the file cannot be written.
     """
     path = Path(path)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    # A name that is too long, or that of a folder, costs no work yet.
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a directory")
+    file, part = _open_part(path.parent)
     try:
-        with open(handle, "wb") as file:
+        with file:
             yield file
-        # A temporary file is private; this one is as the user's umask has it.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(part, 0o666 & ~umask)
-        os.replace(part, path)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(part, path)
+        _sync(path.parent)
     finally:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        _unfinished.discard(part)
+
+
+def _open_part(folder):
+    """A new file, locked for as long as it is open."""
+    while True:
+        part = folder / f".maximask.{socket.gethostname()}.{secrets.token_hex(8)}.part"
+        _unfinished.add(part)
+        file = open(part, "xb")  # noqa: SIM115
+        # Not every file system has locks.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Before it was locked, another run may have taken it for forgotten.
+        if os.fstat(file.fileno()).st_nlink:
+            return file, part
+        file.close()
+        _unfinished.discard(part)
+
+
+def _sync(folder):
+    """Have new names on the disk as well, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_unfinished():
+    """Remove what this process has begun to write, when it has to end before it is whole."""
+    while _unfinished:
+        with suppress(OSError):
+            _unfinished.pop().unlink()
+
+
+def remove_forgotten(folder):
+    """
+    Remove what writers left in a folder that were killed.
+
+    Parameters
+    ----------
+    folder : path-like
+    """
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if match := _PART.fullmatch(name):
+                _remove_if_left(Path(folder, name), match["host"])
+
+
+def _remove_if_left(part, host):
+    """Remove a file that nobody writes: the writer holds a lock, where hosts share locks."""
+    with suppress(OSError):
+        handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            age = time.time() - os.fstat(handle).st_mtime
+            if host == socket.gethostname() or age > _FORGOTTEN:
+                part.unlink()
+        finally:
+            os.close(handle)

@@ -4,6 +4,10 @@ import numpy as np
 from scipy import ndimage
 
 from maxitools.background import LinearMap, mesh_grid
+from maxitools.pixels import cleaned
+
+# A network may square what it sees: in single precision it must not be more.
+_FAR = 1e15
 
 
 def two_scale(image, mesh=128):
@@ -16,7 +20,8 @@ def two_scale(image, mesh=128):
     Parameters
     ----------
     image : ndarray, (H, W)
-        Pixel values in any linear unit; what is not finite counts as 0.
+        Pixel values in any linear unit; what is no data
+        (`maxitools.pixels.cleaned`) counts as 0.
     mesh : int
         Side of the meshes on which sky and noise are measured, in pixels.
 
@@ -26,14 +31,6 @@ def two_scale(image, mesh=128):
         (image - local sky) / local noise, and (local sky - sky) / noise.
     """
     return two_scale_rows(image, mesh)(0, image.shape[0])
-
-
-def _finite(image):
-    """An image as float32 with 0 where it is not finite."""
-    image = image.astype(np.float32, copy=False)
-    if not np.isfinite(image).all():
-        image = np.nan_to_num(image, posinf=0.0, neginf=0.0)
-    return image
 
 
 def two_scale_rows(image, mesh=128):
@@ -50,7 +47,7 @@ def two_scale_rows(image, mesh=128):
     callable
         `rows(first, last)` gives rows [first, last), float32, (last - first, W, 2).
     """
-    image = _finite(image)
+    image = cleaned(image)
     level, noise, centres = mesh_grid(image, mesh)
     level = ndimage.median_filter(level, 3, mode="nearest")
     noise = ndimage.median_filter(noise, 3, mode="nearest")
@@ -68,8 +65,10 @@ def two_scale_rows(image, mesh=128):
             stop = min(start + 16, last)
             local_sky = level_map(start, stop)
             strip = pixels[start - first : stop - first]
-            np.divide(image[start:stop] - local_sky, noise_map(start, stop), out=strip[..., 0])
-            np.divide(local_sky - sky, typical, out=strip[..., 1])
+            with np.errstate(over="ignore"):
+                np.divide(image[start:stop] - local_sky, noise_map(start, stop), out=strip[..., 0])
+                np.divide(local_sky - sky, typical, out=strip[..., 1])
+            np.clip(strip, -_FAR, _FAR, out=strip)
         return pixels
 
     return rows

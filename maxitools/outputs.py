@@ -1,35 +1,28 @@
 """What becomes of an input: masks that mirror its HDUs, written atomically, or a line."""
 
+import copy
 import math
-import os
 import re
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from tqdm import tqdm
 
-from maxitools.atomic import whole_file
 from maxitools.classes import BY_NAME
 from maxitools.decisions import single_mask
 from maxitools.frames import is_whole
 from maxitools.inputs import InputError
-from maxitools.pipeline import Behind
-
-_BLOCK = 2880
+from maxitools.maskfile import MaskFile
+from maxitools.wcs import add_axes
 
 # Cards that describe how the input's pixels are stored, or what they mean.
 _OF_PIXELS = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|BUNIT"
-    r"|DATAMIN|DATAMAX|CHECKSUM|DATASUM|ZHECKSUM|ZDATASUM|END"
+    r"|DATAMIN|DATAMAX|CHECKSUM|DATASUM|ZHECKSUM|ZDATASUM|NEXTEND|END"
 )
-
-
-class OutputError(ValueError):
-    """A result that cannot be written; the message says where and why."""
 
 
 def mask_header(header, shape, dtype, primary, cards):
@@ -70,23 +63,14 @@ def mask_header(header, shape, dtype, primary, cards):
     else:
         mask["PCOUNT"] = (0, "number of parameters")
         mask["GCOUNT"] = (1, "number of groups")
-    carried = [card for card in header.cards if not _OF_PIXELS.fullmatch(card.keyword)]
+    carried = [copy.copy(card) for card in header.cards if not _OF_PIXELS.fullmatch(card.keyword)]
     mask.extend(carried, unique=False, update=False)
-    _add_class_axis(mask)
+    if len(shape) > header["NAXIS"]:
+        add_axes(mask, len(shape))
     for keyword, value, comment in cards:
         mask.remove(keyword, ignore_missing=True, remove_all=True)
         mask.append((keyword, value, comment), end=True)
     return mask
-
-
-def _add_class_axis(header):
-    """Tell the WCS of an image that there is one more axis: the classes, or nothing to tell."""
-    last = header["NAXIS"]
-    for key in set(header["WCSAXES*"]):
-        header[key] = max(header[key], last)
-    versions = {match[1] for key in header if (match := re.fullmatch(r"CD\d_\d([A-Z]?)", key))}
-    for version in versions:
-        header[f"CD{last}_{last}{version}"] = 1.0
 
 
 def class_cards(names, single, priors, thresholds, device, tf_version):
@@ -392,111 +376,3 @@ def verdicts_there(path):
     lines = (line.rpartition(" ") for line in text.splitlines())
     judged = {given for given, _, value in lines if value != "None"}
     return lambda source: path if source.given in judged else None
-
-
-class MaskFile:
-    """
-    A FITS file that is written as results come, and appears whole or not at all.
-
-    Astropy streams an HDU from its first byte to its last; masks come strip by strip
-    for all planes at once, so the data of an HDU is written here. A thread writes
-    while the caller goes on.
-
-    The file appears when its context ends without an error. Until then it has another
-    name in the same folder.
-
-    Parameters
-    ----------
-    path : path-like
-        Where the file appears.
-
-    Attributes
-    ----------
-    seconds : float
-        Spent in writing.
-    empty : bool
-        Whether no HDU has been added.
-
-    Raises
-    ------
-    OutputError
-        By any method, and on leaving the context, when the file cannot be written.
-    """
-
-    def __init__(self, path):
-        self._path = path
-        self._end = 0
-        self.seconds = 0.0
-        self._context = ExitStack()
-
-    @property
-    def empty(self):
-        return self._end == 0
-
-    def __enter__(self):
-        try:
-            self._handle = self._context.enter_context(whole_file(self._path)).fileno()
-        except OSError as error:
-            raise self._error(error) from None
-        self._writer = self._context.enter_context(Behind())
-        return self
-
-    def __exit__(self, *exception):
-        try:
-            self._context.__exit__(*exception)
-        except OSError as error:
-            raise self._error(error) from None
-
-    def append(self, data):
-        """Add an HDU as it is, `data` being the bytes of all of it."""
-        self._writer.call(self._write, data, self._end)
-        self._end += len(data)
-
-    def append_image(self, header):
-        """
-        Add an HDU of zeros.
-
-        Parameters
-        ----------
-        header : astropy.io.fits.Header
-            Of an image.
-        """
-        text = header.tostring().encode("ascii")
-        self._writer.call(self._write, text, self._end)
-        self._shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
-        self._dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
-        self._start = self._end + len(text)
-        size = int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
-        self._end = self._start + -(-size // _BLOCK) * _BLOCK
-        self._writer.call(os.ftruncate, self._handle, self._end)
-
-    def write_rows(self, index, first, rows):
-        """
-        Write rows of one plane of the last HDU.
-
-        Parameters
-        ----------
-        index : tuple of int
-            Place of the plane along the axes before the last two.
-        first : int
-            First of the rows.
-        rows : ndarray, (n, W)
-            Their values.
-        """
-        place = int(np.ravel_multi_index((*index, first, 0), self._shape))
-        self._writer.call(
-            self._write, rows, self._start + place * self._dtype.itemsize, self._dtype
-        )
-
-    def _write(self, data, place, dtype=None):
-        start = time.perf_counter()
-        if dtype is not None:
-            data = np.ascontiguousarray(data, dtype).data.cast("B")
-        view = memoryview(data)
-        while len(view):
-            written = os.pwrite(self._handle, view, place)
-            view, place = view[written:], place + written
-        self.seconds += time.perf_counter() - start
-
-    def _error(self, error):
-        return OutputError(f"{self._path}: cannot be written ({error.strerror})")

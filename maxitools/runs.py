@@ -11,8 +11,9 @@ from operator import itemgetter
 
 from tqdm import tqdm
 
-from maxitools.frames import CopiedHDU, ImageHDU, described, draw, read_hdus
+from maxitools.frames import CopiedHDU, ImageHDU, described, read_hdus
 from maxitools.pipeline import ahead
+from maxitools.pixels import has_data
 
 
 @dataclass(eq=False)
@@ -27,7 +28,7 @@ class Plane:
     index : tuple of int
         Its place in a cube; empty in a 2-D HDU.
     rows_of : callable or None
-        From `recipe.normalise`: its normalised rows. None when it is all zeros.
+        From `recipe.normalise`: its normalised rows. None when there are no data.
     glance : object
         What the run's `glance` made of the image itself.
     seconds : dict
@@ -155,6 +156,8 @@ def run(
             else:
                 if verbose:
                     tqdm.write(f"{source.given}: {way.told}", file=sys.stderr)
+            for note in way.notes:
+                tqdm.write(f"{command}: {source.given}: {note}", file=sys.stderr)
             # The network goes from input to input without a break: so does the clock.
             start = time.perf_counter()
             if log:
@@ -171,14 +174,13 @@ def _read(inputs, normalise, most, glance):
     """The number of each input with all that comes out of it, to the last or to an error."""
     for number, source in enumerate(inputs):
         try:
-            drawn = draw(source, most)
-            for hdu in read_hdus(source):
+            for hdu in read_hdus(source, most):
                 if isinstance(hdu, CopiedHDU):
                     yield number, hdu
-                elif drawn is None or hdu.index in drawn:
-                    for plane in _planes(hdu, normalise, glance):
-                        yield number, plane
-                        del plane
+                    continue
+                for plane in _planes(hdu, normalise, glance):
+                    yield number, plane
+                    del plane
         except Exception as error:
             yield number, error
 
@@ -187,7 +189,7 @@ def _planes(hdu, normalise, glance):
     start = time.perf_counter()
     for index, image in hdu.planes():
         read = time.perf_counter()
-        plane = Plane(hdu, index, normalise(image) if image.any() else None)
+        plane = Plane(hdu, index, normalise(image) if has_data(image) else None)
         plane.glance = glance and glance(image)
         plane.seconds = {"read": read - start, "normalise": time.perf_counter() - read}
         del image
@@ -219,7 +221,7 @@ class _Way:
         self._start = self._hdu_start = start
         self._pixels, self._seconds = 0, Counter()
         self._hdus, self._logged = [], {}
-        self.message = None
+        self.message, self.notes = None, []
 
     def follow(self, parts, outputs):
         """Hand what came of the input to its outputs."""
@@ -264,6 +266,7 @@ class _Way:
             del answer
 
     def _end(self, hdu, outputs):
+        self.notes += [f"HDU {hdu.index}: {note}" for note in hdu.notes]
         now = time.perf_counter()
         line = {
             "hdu": hdu.index,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from maxitools.pixels import cleaned
 from maxitools.published.background import mesh_grid_1_0, mesh_grid_1_2, spline_rows
 
 
@@ -20,7 +21,8 @@ def normalise_1_0(image):
         `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
         image less background, over the standard deviation of the whole difference.
     """
-    image = np.minimum(np.nan_to_num(image.astype(np.float32, copy=False), posinf=80000.0), 80000.0)
+    with np.errstate(over="ignore"):
+        image = cleaned(np.minimum(image.astype(np.float32, copy=False), np.float32(80000.0)))
     level_map = spline_rows(*mesh_grid_1_0(image), image.shape)
     n, total, squares = image.size, 0.0, 0.0
     for first in range(0, image.shape[0], 256):
@@ -52,7 +54,8 @@ def normalise_1_2(image):
         `rows(first, last)` gives rows [first, last), float32, (last - first, W, 1):
         image less background, over the noise.
     """
-    image = np.clip(np.nan_to_num(image.astype(np.float32, copy=False)), -500.0, 80000.0)
+    with np.errstate(over="ignore"):
+        image = cleaned(np.clip(image.astype(np.float32, copy=False), -500.0, 80000.0))
     level, noise, centres = mesh_grid_1_2(image)
     level_map = spline_rows(level, centres, image.shape)
     noise_map = spline_rows(noise, centres, image.shape)
