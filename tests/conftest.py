@@ -1,6 +1,8 @@
 """Stand-in networks whose answers follow from the pixels, and images to give them."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -152,3 +154,12 @@ def command(name, *arguments, **options):
         text=True,
         **options,
     )
+
+
+def verified(path):
+    """Warnings and errors that `fitsverify` finds in a file; none where it is not installed."""
+    if not shutil.which("fitsverify"):
+        return 0, 0
+    told = subprocess.run(["fitsverify", path], capture_output=True, text=True).stdout
+    found = re.search(r"found (\d+) warning\(s\) and (\d+) error\(s\)", told)
+    return int(found[1]), int(found[2])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from conftest import ROOT, command, truth, write
+from conftest import ROOT, command, truth, verified, write
 from PIL import Image
 
 import maximask
@@ -538,3 +538,55 @@ maximask.main(["--preview", "--net_path", {str(networks)!r}, "two.fits"])
     assert answer.stderr == (
         "maximask: pictures need Pillow: pip install 'maximask-maxitrack[report]'\n"
     )
+
+
+def test_what_is_odd_in_a_file_is_told_and_its_masks_are_made(run, sky, capsys):
+    exposure(sky).writeto("a.fits", checksum=True)
+    data = Path("a.fits").read_bytes().replace(b"FILTER  = 'r       '", b"FILTER  = 'r no end ")
+    place = data.index(sky[100, :50].astype(">f4").tobytes())
+    Path("a.fits").write_bytes(data[:place] + b"\0" + data[place + 1 :])
+    assert run("a.fits") == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "maximask: a.fits: HDU 2: the masks lack cards that cannot be read (FILTER)",
+        "maximask: a.fits: HDU 2: the data do not agree with DATASUM",
+    ]
+    assert "FILTER" not in fits.getheader("a.masks.fits", 2)
+
+
+@pytest.mark.parametrize("value", [1e25, -1e25, 1.6e38, np.inf, np.nan])
+def test_one_impossible_pixel_is_felt_where_it_is_alone(run, sky, value):
+    sky[200, 100] = 0
+    write("zero.fits", sky)
+    sky[200, 100] = value
+    write("huge.fits", sky)
+    assert run(".") == 0
+    masks = fits.getdata("huge.masks.fits")
+    np.testing.assert_array_equal(masks, fits.getdata("zero.masks.fits"))
+    np.testing.assert_array_equal(masks[:, :190], truth()[:, :190])
+
+
+def test_images_without_data_give_masks_of_zeros(run):
+    shape = (50, 60)
+    blank = fits.ImageHDU(np.full(shape, -1, "i2"))
+    blank.header["BLANK"] = -1
+    images = [np.full(shape, value, "f4") for value in (np.nan, np.inf, -np.inf, 1.6e38)]
+    hdus = [fits.PrimaryHDU(), *map(fits.ImageHDU, images), blank]
+    fits.HDUList(hdus).writeto("a.fits")
+    assert run("a.fits") == 0
+    with fits.open("a.masks.fits") as masks:
+        assert [hdu.data.any() for hdu in masks[1:]] == [False] * 5
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_headers_are_as_good_as_they_were(run, sky, single):
+    hdus = exposure(sky)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    hdus[3].header.update(wcs.to_header())
+    hdus.writeto("a.fits")
+    assert run("a.fits", "--single_mask", single) == 0
+    with fits.open("a.masks.fits") as masks:
+        masks.verify("exception")
+    assert verified("a.masks.fits") == verified("a.fits") == (0, 0)
+    assert run("a.fits[3]", "--single_mask", single) == 0
+    assert verified("a.masks3.fits") == (0, 0)

@@ -155,3 +155,13 @@ def test_exposures_that_have_a_probability_are_skipped(run, sharp, smeared, caps
     assert "with space.fits: done before, in night.out" in capsys.readouterr().err
     assert run(".", "--output", "night.out", "--skip_existing") == 0
     assert len(Path("night.out").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("value", [1e25, -1e25, 1.6e38, np.inf, np.nan])
+def test_one_impossible_pixel_changes_nothing(run, sharp, value):
+    write("a.fits", sharp)
+    sharp[30, 40] = value
+    write("b.fits", sharp, np.full((128, 128), value, "f4"))
+    assert run(".") == 0
+    (_, ordinary), (_, huge) = lines()
+    assert np.isclose(float(ordinary), float(huge), rtol=1e-6)
