@@ -53,6 +53,58 @@ def amplifiers(rng, shape, noise, level):
     return offset
 
 
+def bias_drift(rng, shape, noise):
+    """
+    Bias that wanders while the rows are read.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    noise : float
+        Noise of a pixel in electrons.
+
+    Returns
+    -------
+    ndarray, float32, (H, 1) or (1, W)
+        Electrons to be added.
+    """
+    axis = 0 if rng.uniform() < 0.8 else 1
+    drift = ndimage.gaussian_filter1d(
+        np.cumsum(rng.standard_normal(shape[axis])), log_uniform(rng, 3, 100), mode="nearest"
+    )
+    drift = (drift - drift.mean()) / max(drift.std(), 1e-6)
+    drift = (noise * log_uniform(rng, 0.1, 4) * drift).astype(np.float32)
+    return drift[:, None] if axis == 0 else drift[None]
+
+
+def pickup(rng, shape, noise):
+    """
+    Electrical interference: waves whose direction changes along the rows, a herringbone.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    noise : float
+        Noise of a pixel in electrons.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Electrons to be added.
+    """
+    column = ndimage.gaussian_filter1d(
+        rng.standard_normal(shape[1]), log_uniform(rng, 3, 60), mode="wrap"
+    )
+    slope = rng.normal(0, 0.3) + rng.uniform(0, 1.5) * column / column.std()
+    phase = 2 * np.pi * np.arange(shape[0])[:, None] / log_uniform(rng, 2.2, 40)
+    wave = np.sin(phase + np.cumsum(slope)[None])
+    return (noise * log_uniform(rng, 0.05, 1) * wave).astype(np.float32)
+
+
 def reset_pattern(rng, shape, noise):
     """
     Dark level of an infrared array after its reset: a ramp that starts anew in each half.

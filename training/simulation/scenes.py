@@ -448,6 +448,10 @@ def _read_out_noise(rng, shape, detector):
         noise += rng.uniform(0.1, 0.7) * sigma * np.sin(phase)
     if rng.uniform() < 0.1:
         noise[rng.integers(shape[0]) :] += rng.uniform(-3, 3) * sigma
+    if rng.uniform() < 0.12:
+        noise += reduction.bias_drift(rng, shape, sigma)
+    if rng.uniform() < 0.08:
+        noise += reduction.pickup(rng, shape, sigma)
     return noise
 
 
