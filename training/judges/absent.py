@@ -11,7 +11,9 @@ a pixel to know that a frame shows no fringes. The table has, tab-separated:
     classes of which no pixel is in the frame, separated by commas.
 
 Masks are those of the defaults. Printed are, for each frame, the share of its pixels that is in
-any of these classes, and the class with most; then each class over its frames.
+any of these classes, and the class with most; then each class over its frames. ``--scenes FOLDER``
+writes the frames as scenes in which these classes are surely nowhere, and all others unsure: to
+choose thresholds on (``training.judges.thresholds --real FOLDER``), or to train on.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from tqdm import tqdm
 import maximask
 from maxitools import networks
 from maxitools.classes import NAMES
+from training.simulation.scenes import BIT
 
 # A real frame, and the names of the classes that it lacks.
 Frame = namedtuple("Frame", "name path hdu absent")
@@ -92,6 +95,29 @@ def shares(mask, classes, absent):
     return found | {"any": float(np.any(list(planes.values()), axis=0).mean())}
 
 
+def write_scenes(folder, frames):
+    """
+    Write frames as scenes.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    frames : sequence of Frame
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, frame in enumerate(frames):
+        image = fits.getdata(frame.path, frame.hdu).astype(np.float32)
+        unsure = sum(BIT[name] for name in NAMES if name not in frame.absent)
+        np.savez(
+            folder / f"absent_{number:04d}.npz",
+            image=image,
+            positive=np.zeros(image.shape, np.uint16),
+            unsure=np.full(image.shape, unsure, np.uint16),
+            known=frame.absent,
+        )
+
+
 def tables(frames, found):
     """
     Shares as two Markdown tables, by frame and by class.
@@ -131,10 +157,11 @@ def tables(frames, found):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.judges.absent", description=__doc__)
     parser.add_argument("table", type=Path, help="of frames and of what they lack")
-    parser.add_argument(
-        "--net_path", action="append", required=True, help="may be given repeatedly"
-    )
+    parser.add_argument("--net_path", action="append", default=[], help="may be given repeatedly")
+    parser.add_argument("--scenes", type=Path, help="folder to write the frames to as scenes")
     options = parser.parse_args(arguments)
+    if not options.net_path and not options.scenes:
+        parser.error("nothing to do: expected --net_path or --scenes")
     try:
         frames = read_table(options.table)
     except ValueError as error:
@@ -142,6 +169,8 @@ def main(arguments=None):
 
     found = {}
     try:
+        if options.scenes:
+            write_scenes(options.scenes, frames)
         # One network after the other: only one is kept loaded.
         for net_path in options.net_path:
             classes = networks.find(net_path, "mask").recipe.classes
@@ -152,7 +181,8 @@ def main(arguments=None):
                 found[net_path].append(shares(mask, classes, frame.absent))
     except (OSError, networks.NetworkError) as error:
         sys.exit(f"absent: {error}")
-    print(tables(frames, found), end="")
+    if found:
+        print(tables(frames, found), end="")
 
 
 if __name__ == "__main__":

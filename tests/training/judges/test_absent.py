@@ -1,9 +1,12 @@
 """Frames that lack a class: what is put in as such comes out as its share of the pixels."""
 
+import numpy as np
 import pytest
 from conftest import hits, write
 
+from maxitools.classes import NAMES
 from training.judges import absent
+from training.judges.counts import scored_pixels
 
 
 def test_the_share_of_pixels_in_classes_that_are_not_there(sky, networks, tmp_path, capsys):
@@ -17,6 +20,21 @@ def test_the_share_of_pixels_in_classes_that_are_not_there(sky, networks, tmp_pa
     assert "| frame.fits | 0.00000 | TRL 0.00000 |" in lines
     assert f"| CR | 1 | {share} | {share} |" in lines
     assert "| TRL | 2 | 0.00000 | 0.00000 |" in lines
+
+
+def test_frames_become_scenes_in_which_a_class_is_surely_nowhere(sky, tmp_path):
+    write(tmp_path / "frame.fits", sky)
+    table = tmp_path / "absent.tsv"
+    table.write_text("file\thdu\tabsent\nframe.fits\t0\tCR,TRL\n")
+    absent.main([str(table), "--scenes", str(tmp_path / "scenes")])
+    (path,) = (tmp_path / "scenes").iterdir()
+    with np.load(path) as scene:
+        np.testing.assert_array_equal(scene["image"], sky)
+        assert list(scene["known"]) == ["CR", "TRL"]
+        for name in NAMES:
+            truth, scored = scored_pixels(scene["positive"], scene["unsure"], name)
+            assert not truth.any()
+            assert scored.all() if name in ("CR", "TRL") else not scored.any()
 
 
 @pytest.mark.parametrize(
