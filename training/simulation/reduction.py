@@ -255,12 +255,24 @@ def trimmed_edges(rng, image, noise, level):
     blank, dim = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
     constant = level + noise * rng.choice([-1, 1]) * log_uniform(rng, 1, 1000)
     constant = rng.choice([0.0, 0.0, level, constant, -10 * level])
+    smeared = rng.uniform() < 0.25
     for side in rng.choice(4, rng.integers(1, 5), replace=False):
         turned, blank_here, dim_here = (np.rot90(a, side) for a in (image, blank, dim))
         width = int(log_uniform(rng, 1, 30))
         border = turned[:width]
         kind = rng.choice(["blank", "blank", "lit", "offset", "noisy", "glow"])
         inwards = np.arange(width, dtype=np.float32)[:, None]
+        if smeared:
+            # Interpolated from the first good row: all the same on the way to the edge.
+            border[:] = turned[width]
+            dim_here[:width] = True
+        if rng.uniform() < 0.15:
+            # A corner that is lost.
+            corner = turned[: rng.integers(2, 20), : rng.integers(2, 20)]
+            corner -= noise * log_uniform(rng, 3, 100)
+            dim_here[: corner.shape[0], : corner.shape[1]] = True
+        if smeared:
+            continue
         if kind == "blank":
             blank_here[:width] = True
         elif kind == "lit":
@@ -346,7 +358,7 @@ def mended_bleeding(rng, image, saturated):
     mended = np.zeros(image.shape, bool)
     parts, _ = ndimage.label(saturated)
     longest, pad = log_uniform(rng, 8, 200), int(rng.integers(0, 5))
-    hollow, nearest = rng.uniform() < 0.4, rng.uniform() < 0.15
+    hollow, bracket, nearest = rng.uniform(0, 1, 3) < (0.4, 0.4, 0.15)
     for k, box in enumerate(ndimage.find_objects(parts)[:200]):
         height, width = (b.stop - b.start for b in box)
         if max(height, width) < 8 or rng.uniform() < 0.2:
@@ -374,6 +386,17 @@ def mended_bleeding(rng, image, saturated):
             _bridge(whole, slice(None), across)
             picture[stretch, across][inner] = whole[:, across][inner]
             marks[stretch, across] |= inner
+            if bracket:
+                far = min(across.stop + int(rng.integers(12)), picture.shape[1] - 1)
+                hooks = slice(max(far - int(rng.integers(1, 8)), 0), far)
+                level = image[saturated].max()
+                for lines in (
+                    (rows, far),
+                    (rows.start, hooks),
+                    (rows.stop - 1, hooks),
+                ):
+                    picture[lines] = level
+                    marks[lines] = True
     return mended
 
 
