@@ -151,14 +151,14 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         objects = _objects(rng, shape, detector, psf, (x, y, flux), share, labels)
         light += objects
     diffuse, fringed_or_nebulous = _diffuse(rng, shape, detector, share, labels)
+    bright = light - detector.sky
+    smooth = ndimage.gaussian_filter(bright, BBG_SIGMA)
     if not real:
-        smooth = ndimage.gaussian_filter(objects, BBG_SIGMA)
         labels.light("BBG", smooth, detector.noise, 3, 0.5)
     if fringed_or_nebulous:
         labels.positive &= ~BIT["BBG"]
         labels.unsure |= BIT["BBG"]
-    diffuse += _trails(rng, shape, detector, psf, share, labels)
-    bright = light - detector.sky
+    diffuse += _trails(rng, shape, detector, psf, smooth, share, labels)
     diffuse += _persistence(rng, shape, detector, psf, (x, y, flux), bright, share, labels)
     light += diffuse
     charge = _cosmic_rays(rng, shape, sources, share)
@@ -321,7 +321,7 @@ def _diffuse(rng, shape, detector, share, labels):
     return light, nebulous or fringed
 
 
-def _trails(rng, shape, detector, psf, share, labels):
+def _trails(rng, shape, detector, psf, smooth, share, labels):
     noise = detector.noise
     light = np.zeros(shape, np.float32)
     if share("TRL", 0.5):
@@ -331,7 +331,9 @@ def _trails(rng, shape, detector, psf, share, labels):
                 # Up to saturation, and beyond.
                 ridge = log_uniform(rng, 100, max(3 * detector.well / noise, 200))
             light += noise * ridge * add.trail(rng, shape, psf.fwhm)
-        labels.light("TRL", light, noise, 0.8, 0.08)
+        # Nobody finds a faint one where stars crowd.
+        found = light > 0.8 * np.maximum(noise, 0.1 * smooth)
+        labels.mark("TRL", found, light > 0.08 * noise)
     return light
 
 
