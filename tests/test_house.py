@@ -1,6 +1,7 @@
 """The walls of the house: which room may import from which."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 
 import pytest
@@ -81,6 +82,16 @@ def test_only_the_finder_of_networks_opens_the_wing_of_the_published_ones():
 def test_no_import_leads_back_to_where_it_came_from():
     # It raises CycleError, which names the modules.
     list(TopologicalSorter(IMPORTS).static_order())
+
+
+@pytest.mark.parametrize(
+    ("page", "rooms"),
+    [("CONTRIBUTING.md", (*COMMANDS, "maxitools")), ("training/README.md", ("training",))],
+)
+def test_a_newcomer_finds_a_line_for_each_module(page, rooms):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    modules = {path.name for name, path in ROOMS.items() if within(name, *rooms)} - {"__init__.py"}
+    assert not {module for module in modules if not re.search(rf"\b{module}\b", text)}
 
 
 @pytest.mark.parametrize("name", ["maximask", "maxitools.networks", "training.train", "run"])
