@@ -2,30 +2,30 @@
 """
 Find the contaminated pixels of astronomical images.
 
-As a command, `maximask IMAGE` writes masks beside each image. As a module, `mask` and
-`probabilities` do the same to arrays, and `draw` shows what was found.
+As a command, `maximask IMAGE` writes masks beside each image. As a module, `mask`, `flags` and
+`probabilities` do the same to arrays and to `astropy.nddata`, whose bit masks `FLAGS` is for, and
+`draw` shows what was found.
 """
 
 import argparse
 import sys
-from collections import namedtuple
 from pathlib import Path
 
 from maxitools import naming, options
-from maxitools.classes import NAMES, ClassFileError, chosen_values
+from maxitools.classes import NAMES, ClassFileError, chosen_values, selection
 from maxitools.inputs import InputError, list_inputs, shipped_folder
 from maxitools.naming import DEFAULT, MaskNames
 
 # Imports that take time wait until the arguments are known to be good.
 
 
-def probabilities(image, net_path=None, batch_size=8, threads=None):
+def mask(image, net_path=None, batch_size=8, threads=None, **choices):
     """
-    Raw probabilities of an image's pixels, at the priors of the network's training.
+    Masks of an image, as the command makes them.
 
     Parameters
     ----------
-    image : ndarray, (H, W)
+    image : array-like or astropy.nddata.NDData, (H, W)
         Pixel values in any real type and linear unit; what is not finite counts as 0.
     net_path : path-like, optional
         Directory of a network; the shipped one when not given.
@@ -33,37 +33,88 @@ def probabilities(image, net_path=None, batch_size=8, threads=None):
         Tiles per network call.
     threads : int, optional
         CPU threads; all cores when not given. The first call in a process decides.
-
-    Returns
-    -------
-    ndarray, float32, (C, H, W)
-        Of the network's classes, in their order.
-
-    Raises
-    ------
-    maxitools.networks.NetworkError
-        When the network cannot be used.
-    """
-    return _planes(image, _network(net_path, threads), None, None, batch_size)
-
-
-def mask(image, net_path=None, batch_size=8, threads=None):
-    """
-    Masks of an image, as the command makes them at its defaults.
-
-    Parameters
-    ----------
-    image, net_path, batch_size, threads
-        As for `probabilities`.
+    classes : str or sequence of str, optional
+        Classes that are wanted, as `"CR,TRL"` or `"all,-BG"`; all when not given.
+    config_dir : path-like, optional
+        Folder of class files. None are read when it is not given.
+    priors, thresholds : dict, optional
+        By class name: those that differ from the network's, and from those of class files.
+    prior_modif : bool
+        Whether to adapt the probabilities to the priors. True when not given.
+    grow : int
+        Pixels by which every class but the background is grown, in rows and columns.
 
     Returns
     -------
     ndarray, uint8, (C, H, W)
-        1 where a pixel belongs to the class, for the network's classes in their order.
+        1 where a pixel belongs to the class, in the order of the classes. Of `NDData`, as
+        `CCDData`, a copy, in whose `mask` are the pixels that the image's mask has and those in
+        any chosen class but the background, and in whose `flags` is what `flags` gives.
+
+    Raises
+    ------
+    ValueError
+        When the network cannot be used, or does not know a class.
     """
-    network = _network(net_path, threads)
-    recipe = network.recipe
-    return _planes(image, network, recipe.default_priors, recipe.thresholds, batch_size)
+    from maxitools import arrays
+
+    if arrays.is_nddata(image):
+        return arrays.flagged(image, flags(image, net_path, batch_size, threads, **choices))
+    return arrays.masks(image, net_path, batch_size, threads, choices)
+
+
+def flags(image, net_path=None, batch_size=8, threads=None, flag_value=None, **choices):
+    """
+    One map of an image, as `--single_mask` or `--flag_value` make it.
+
+    Parameters
+    ----------
+    image, net_path, batch_size, threads, **choices
+        As for `mask`.
+    flag_value : int, optional
+        Value of a pixel in any class but the background; the sum of the codes of its classes
+        when not given, as `FLAGS` reads them.
+
+    Returns
+    -------
+    ndarray, (H, W)
+        Of the smallest type that holds the values; int16 of codes.
+    """
+    from maxitools import arrays
+
+    choices = {**choices, "single_mask": flag_value is None, "flag_value": flag_value}
+    return arrays.masks(image, net_path, batch_size, threads, choices)
+
+
+def probabilities(image, net_path=None, batch_size=8, threads=None, prior_modif=False, **choices):
+    """
+    Probabilities of an image's pixels, at the priors of the network's training.
+
+    Parameters
+    ----------
+    image, net_path, batch_size, threads, **choices
+        As for `mask`.
+    prior_modif : bool
+        Whether to adapt them to other priors, as the command does.
+
+    Returns
+    -------
+    ndarray, float32, (C, H, W)
+        In the order of the classes.
+    """
+    from maxitools import arrays
+
+    choices = {**choices, "prior_modif": prior_modif, "proba_thresh": False}
+    return arrays.masks(image, net_path, batch_size, threads, choices)
+
+
+def __getattr__(name):
+    """`FLAGS`: the names of the bits of a single mask, for `astropy.nddata.bitmask`."""
+    if name != "FLAGS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from maxitools import arrays
+
+    return arrays.FLAGS
 
 
 def draw(image, masks, classes=NAMES, header=None, name=""):
@@ -104,33 +155,6 @@ def draw(image, masks, classes=NAMES, header=None, name=""):
     return picture.draw()
 
 
-def _planes(image, network, priors, thresholds, batch_size):
-    import numpy as np
-
-    from maxitools.inference import mask_strips
-    from maxitools.pixels import has_data
-
-    image = np.asarray(image)
-    classes = network.recipe.classes
-    dtype = np.float32 if thresholds is None else np.uint8
-    planes = np.zeros((len(classes), *image.shape), dtype)
-    if has_data(image):
-        answer = network.masks(classes, priors, thresholds)
-        rows_of = network.recipe.normalise(image)
-        images = [(None, rows_of, image.shape)]
-        for _, rows, strip in mask_strips(images, network.recipe, answer, batch_size):
-            if isinstance(strip, Exception):
-                raise strip
-            planes[:, rows] = strip
-    return planes
-
-
-def _network(net_path, threads):
-    from maxitools import networks
-
-    return networks.loaded(net_path or shipped_folder() / "model", "mask", threads)
-
-
 def _boolean(text):
     if text.lower() in ("yes", "true", "t", "y", "1"):
         return True
@@ -139,53 +163,73 @@ def _boolean(text):
     raise argparse.ArgumentTypeError(f"expected yes or no, found '{text}'")
 
 
-def _suffix(text):
-    try:
-        return naming.suffix(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _parser():
     parser = argparse.ArgumentParser(
         prog="maximask",
         description="Find the contaminated pixels of astronomical images.",
+        epilog="BOOL is yes/no, true/false, t/f, y/n or 1/0.",
         parents=[options.shared()],
     )
-    parser.add_argument(
+    choice = parser.add_argument_group("what is masked")
+    choice.add_argument(
+        "--classes",
+        type=options.told(selection),
+        metavar="NAMES",
+        help="classes, as CR,TRL or all,-BG (default: those of classes.flags)",
+    )
+    choice.add_argument(
+        "--config_dir",
+        metavar="DIR",
+        help="folder of classes.flags, .priors and .thresh (default: the working directory)",
+    )
+    choice.add_argument(
         "--prior_modif",
         type=_boolean,
         default=True,
         metavar="BOOL",
         help="adapt probabilities to the priors of classes.priors (default: True)",
     )
-    parser.add_argument(
+    choice.add_argument(
         "--proba_thresh",
         type=_boolean,
         default=True,
         metavar="BOOL",
         help="threshold probabilities at those of classes.thresh (default: True)",
     )
-    parser.add_argument(
+    choice.add_argument(
+        "--grow",
+        type=options.whole,
+        default=0,
+        metavar="N",
+        help="grow every class but BG by N pixels, in rows and columns (default: 0)",
+    )
+    files = parser.add_argument_group("files of masks")
+    files.add_argument(
         "--single_mask",
         type=_boolean,
         default=False,
         metavar="BOOL",
         help="one map, classes joined by powers of two (default: False)",
     )
-    parser.add_argument(
+    files.add_argument(
+        "--flag_value",
+        type=options.positive,
+        metavar="V",
+        help="one map, V where a pixel is in any chosen class but BG",
+    )
+    files.add_argument(
         "--out_dir",
         metavar="DIR",
         help="folder for the masks, made if missing (default: beside each image)",
     )
-    parser.add_argument(
+    files.add_argument(
         "--suffix",
-        type=_suffix,
+        type=options.told(naming.suffix),
         default=DEFAULT.suffix,
         metavar="TEXT",
         help="what follows an image's name in that of its masks (default: .masks)",
     )
-    parser.add_argument(
+    files.add_argument(
         "--skip_existing",
         action="store_true",
         help="leave images alone whose masks are there, whole and newer",
@@ -198,8 +242,20 @@ def _parser():
     return parser
 
 
-# What to do to the images: classes by name, priors and thresholds by class or None.
-Task = namedtuple("Task", "classes priors thresholds single")
+def _check(parser, arguments):
+    """End with a usage error where arguments contradict each other."""
+    maps = {
+        "--single_mask": arguments.single_mask,
+        "--flag_value": arguments.flag_value,
+        "--grow": arguments.grow,
+        "--preview": arguments.preview,
+    }
+    for name in (name for name, given in maps.items() if given and not arguments.proba_thresh):
+        parser.error(f"{name} needs thresholded maps: it contradicts --proba_thresh False")
+    if arguments.single_mask and arguments.flag_value:
+        parser.error("--flag_value has one value for all classes: it contradicts --single_mask")
+    if arguments.config_dir and not Path(arguments.config_dir).is_dir():
+        parser.error(f"argument --config_dir: {arguments.config_dir}: no such folder")
 
 
 def main(argv=None):
@@ -219,14 +275,12 @@ def main(argv=None):
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.single_mask and not arguments.proba_thresh:
-        parser.error("--single_mask joins thresholded maps: it contradicts --proba_thresh False")
-    if arguments.preview and not arguments.proba_thresh:
-        parser.error("--preview outlines thresholded maps: it contradicts --proba_thresh False")
+    _check(parser, arguments)
     names = MaskNames(arguments.suffix, arguments.out_dir)
     try:
         inputs = list_inputs(arguments.im_path, names)
-        chosen = chosen_values(Path.cwd(), shipped_folder())
+        folder = Path(arguments.config_dir or ".")
+        wanted, priors, thresholds = chosen_values(folder, shipped_folder())
         if arguments.out_dir:
             Path(arguments.out_dir).mkdir(parents=True, exist_ok=True)
         log = options.open_log(arguments, "maximask")
@@ -237,8 +291,8 @@ def main(argv=None):
     options.prepare(arguments.threads)
 
     from maxitools import networks, runs
-    from maxitools.inference import mask_strips
     from maxitools.outputs import masks_there
+    from maxitools.tasks import TaskError, task_for
 
     if arguments.skip_existing:
         there = masks_there(names)
@@ -248,38 +302,30 @@ def main(argv=None):
     previews = _previews(parser) if arguments.preview else None
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
-        task = _task(network.recipe, chosen, arguments)
+        task = task_for(
+            network.recipe,
+            arguments.classes or wanted,
+            priors,
+            thresholds,
+            arguments.prior_modif,
+            arguments.proba_thresh,
+            arguments.grow,
+            arguments.single_mask,
+            arguments.flag_value,
+        )
         runs.load(network, arguments)
-    except networks.NetworkError as error:
+    except (networks.NetworkError, TaskError) as error:
         parser.exit(2, f"maximask: {error}\n")
-    answer = network.masks(task.classes, task.priors, task.thresholds)
     return runs.run(
         "maximask",
         inputs,
         network.recipe.normalise,
-        lambda images: mask_strips(images, network.recipe, answer, arguments.batch_size),
+        task.strips(network, arguments.batch_size),
         _outputs(task, network, names, log, previews),
         glance=previews and previews.glance,
         log=log,
         verbose=arguments.verbose,
     )
-
-
-def _task(recipe, chosen, arguments):
-    """What the class files choose and the arguments ask for, with the network's defaults."""
-    from maxitools.networks import NetworkError
-
-    flags, priors, thresholds = chosen
-    wanted = [name for name in NAMES if flags is None or flags[name]]
-    unknown = [name for name in wanted if name not in recipe.classes]
-    if unknown and flags is not None:
-        raise NetworkError(f"the network does not know the class {unknown[0]} of classes.flags")
-    classes = [name for name in wanted if name in recipe.classes]
-    if not classes:
-        raise NetworkError("classes.flags selects no class")
-    priors = {**recipe.default_priors, **(priors or {})} if arguments.prior_modif else None
-    thresholds = {**recipe.thresholds, **(thresholds or {})} if arguments.proba_thresh else None
-    return Task(classes, priors, thresholds, arguments.single_mask)
 
 
 def _previews(parser):

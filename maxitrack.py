@@ -21,7 +21,7 @@ def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
 
     Parameters
     ----------
-    image : ndarray, (H, W)
+    image : array-like or astropy.nddata.NDData, (H, W)
         Pixel values in any real type and linear unit; what is not finite counts as 0.
     net_path : path-like, optional
         Directory of a network; the shipped one when not given.
@@ -42,18 +42,9 @@ def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
     maxitools.networks.NetworkError
         When the network cannot be used.
     """
-    import numpy as np
+    from maxitools import arrays
 
-    from maxitools import networks
-    from maxitools.inference import track_answers
-
-    network = networks.loaded(net_path or shipped_folder() / "model", "track", threads)
-    rows_of = network.recipe.normalise(np.asarray(image))
-    images = [(None, rows_of, image.shape)]
-    ((_, _, answers),) = track_answers(images, network.recipe, network.tracks(), batch_size)
-    if isinstance(answers, Exception):
-        raise answers
-    return network.combine([answers], prior)
+    return arrays.probability(image, net_path, prior, batch_size, threads)
 
 
 def _prior(text):
@@ -66,6 +57,20 @@ def _prior(text):
     return value
 
 
+def _frac(text):
+    """A number of HDUs, int, or a share of them, float, where there is a decimal point."""
+    try:
+        value = float(text) if "." in text else int(text)
+    except ValueError:
+        value = 0
+    good = 0 < value <= 1 if isinstance(value, float) else value == -1 or value > 0
+    if not good:
+        raise argparse.ArgumentTypeError(
+            f"expected -1, a number above 0, or a share as 0.5, found '{text}'"
+        )
+    return value
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="maxitrack",
@@ -74,6 +79,7 @@ def _parser():
     )
     parser.add_argument(
         "--prior_value",
+        "--prior",
         type=_prior,
         default=0.05,
         metavar="P",
@@ -81,10 +87,11 @@ def _parser():
     )
     parser.add_argument(
         "--frac",
-        type=int,
+        type=_frac,
         default=-1,
         metavar="N",
-        help="number of image HDUs to use, drawn at random; -1 for all (default: -1)",
+        help="image HDUs to use, drawn at random: how many, or which share, with a decimal "
+        "point, as 0.5 or 1.0 (default: -1, all)",
     )
     parser.add_argument(
         "--output",
@@ -117,8 +124,6 @@ def main(argv=None):
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.frac == 0 or arguments.frac < -1:
-        parser.error(f"argument --frac: expected -1 or a number above 0, found {arguments.frac}")
     try:
         inputs = list_inputs(arguments.im_path)
         log = options.open_log(arguments, "maxitrack")

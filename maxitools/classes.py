@@ -50,6 +50,69 @@ class ClassFileError(ValueError):
     """A class file that breaks the syntax; the message names file, line and what was expected."""
 
 
+def selection(text):
+    """
+    Read a choice of classes: names with commas between them, `all` for all, `-` before one less.
+
+    Parameters
+    ----------
+    text : str
+        Such as `CR,TRL,SAT` or `all,-BBG,-BG`.
+
+    Returns
+    -------
+    tuple of str
+        The parts of it, with today's names.
+
+    Raises
+    ------
+    ValueError
+        When a part is none of these.
+    """
+    parts = []
+    for part in text.split(","):
+        sign, name = ("-", part[1:]) if part.startswith("-") else ("", part)
+        name = OLD_NAMES.get(name, name)
+        if name not in NAMES and part != "all":
+            raise ValueError(f"unknown class '{name}', expected all or some of {','.join(NAMES)}")
+        parts.append(sign + name)
+    return tuple(parts)
+
+
+def selected(parts, known=NAMES):
+    """
+    The classes that a choice leaves.
+
+    Parameters
+    ----------
+    parts : sequence of str
+        As from `selection`.
+    known : sequence of str
+        Names of all classes that there are.
+
+    Returns
+    -------
+    tuple of str
+        Their names, in the order of the classes.
+
+    Raises
+    ------
+    KeyError
+        When one that is asked for by its name is not known.
+    """
+    names = set()
+    for part in parts:
+        if part == "all":
+            names.update(known)
+        elif part.startswith("-"):
+            names.discard(part[1:])
+        elif part in known:
+            names.add(part)
+        else:
+            raise KeyError(part)
+    return tuple(name for name in NAMES if name in names)
+
+
 def _flag(text):
     if text not in ("0", "1"):
         raise ValueError
@@ -152,7 +215,9 @@ def chosen_values(folder, defaults_folder):
 
     Returns
     -------
-    flags, priors, thresholds : dict or None
+    wanted : tuple of str or None
+        Names of the classes whose flag is 1; None where all are wanted.
+    priors, thresholds : dict or None
         Values by class name; None where the network's defaults hold.
 
     Raises
@@ -168,4 +233,5 @@ def chosen_values(folder, defaults_folder):
         if values is not None and shipped.exists() and values == read_class_file(shipped):
             values = None
         chosen.append(values)
-    return tuple(chosen)
+    flags, priors, thresholds = chosen
+    return flags and tuple(name for name in NAMES if flags[name]), priors, thresholds

@@ -1,6 +1,7 @@
-"""From probabilities to masks: prior modification, thresholds, powers of two."""
+"""From probabilities to masks: prior modification, thresholds, growing, powers of two."""
 
 import numpy as np
+from scipy import ndimage
 
 
 def prior_factor(training, new):
@@ -63,23 +64,81 @@ def raw_threshold(threshold, factor):
     return factor * threshold / (1 - threshold + factor * threshold)
 
 
-def single_mask(planes, codes):
+def joined(planes, codes, dtype=np.int16):
     """
-    One integer map from one map per class: the sum of the codes of a pixel's classes.
+    One integer map from one map per class: the codes of a pixel's classes, joined bit by bit.
 
     Parameters
     ----------
-    planes : ndarray, (C, H, W)
+    planes : ndarray, (C, ...)
         Thresholded maps, 0 or 1.
     codes : sequence of int
-        Code of each class, a power of two or 0.
+        Code of each class; powers of two add up.
+    dtype : dtype
+        Type of the map.
 
     Returns
     -------
-    ndarray, int16, (H, W)
+    ndarray, (...)
     """
-    joined = np.zeros(planes.shape[1:], np.int16)
+    one = np.zeros(planes.shape[1:], dtype)
     for plane, code in zip(planes, codes, strict=True):
         if code:
-            joined |= plane.astype(np.int16) * np.int16(code)
-    return joined
+            one |= plane.astype(dtype) * one.dtype.type(code)
+    return one
+
+
+class Growth:
+    """
+    Grow the masks of an image while its strips come: by a square around each pixel.
+
+    Parameters
+    ----------
+    distance : int
+        Pixels to grow by, in rows and in columns.
+    grows : sequence of bool
+        For each plane, whether it does.
+    height : int
+        Rows of the image.
+    """
+
+    def __init__(self, distance, grows, height):
+        self._distance, self._grows, self._height = distance, grows, height
+        self._first, self._done, self._kept = 0, 0, None
+
+    def add(self, strip):
+        """
+        Take the next strip.
+
+        Parameters
+        ----------
+        strip : ndarray, (C, rows, W)
+            0 or 1.
+
+        Returns
+        -------
+        list of tuple
+            The slice of rows of the image whose masks are known now, and these, (C, rows, W);
+            empty while too few have come.
+        """
+        if self._kept is not None:
+            strip = np.concatenate((self._kept, strip), axis=1)
+        # The last rows wait for those that may grow into them.
+        known = self._first + strip.shape[1]
+        last = known if known == self._height else known - self._distance
+        grown = []
+        if last > self._done:
+            rows = slice(self._done - self._first, last - self._first)
+            grown = [(slice(self._done, last), self._grown(strip, rows))]
+            self._done = last
+        first = max(self._done - self._distance, self._first)
+        self._kept, self._first = strip[:, first - self._first :].copy(), first
+        return grown
+
+    def _grown(self, strip, rows):
+        grown = strip[:, rows].copy()
+        for place, plane in enumerate(strip):
+            if self._grows[place] and plane.any():
+                size = 2 * self._distance + 1
+                grown[place] = ndimage.maximum_filter(plane, size, mode="constant")[rows]
+        return grown

@@ -396,9 +396,9 @@ def read_hdus(source, most=-1):
     ----------
     source : maxitools.inputs.Input
         A file, or one HDU of it.
-    most : int
-        Image HDUs to read, drawn at random without replacement, and no other HDU; all HDUs
-        when -1.
+    most : int or float
+        Image HDUs to read, drawn at random without replacement, and no other HDU: how many, or,
+        being a float, which share of them, one at least. All HDUs when -1.
 
     Yields
     ------
@@ -422,7 +422,8 @@ def read_hdus(source, most=-1):
             if not images:
                 raise InputError("holds no 2-D image")
             if most >= 0:
-                drawn = random.sample(sorted(images), min(most, len(images)))
+                number = max(1, round(most * len(images))) if isinstance(most, float) else most
+                drawn = random.sample(sorted(images), min(number, len(images)))
                 wanted = {i: images[i] for i in sorted(drawn)}
         for index, image in wanted.items():
             if image is None:

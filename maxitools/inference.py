@@ -50,7 +50,7 @@ def _answered(images, recipe, answer, batch_size):
     return ahead(answered())
 
 
-def mask_strips(images, recipe, answer, batch_size=8):
+def mask_strips(images, recipe, answer, batch_size=8, growth=None):
     """
     Answer images strip by strip, from the first row to the last.
 
@@ -65,6 +65,8 @@ def mask_strips(images, recipe, answer, batch_size=8):
         From `maxitools.network.Network.masks`.
     batch_size : int
         Tiles per network call, at the most.
+    growth : callable, optional
+        From the height of an image to what grows its masks, a `maxitools.decisions.Growth`.
 
     Yields
     ------
@@ -87,10 +89,15 @@ def mask_strips(images, recipe, answer, batch_size=8):
                 size = (planes.shape[-1], rows.last - rows.first, shape[1])
                 strip = np.empty(size, planes.dtype)
             strip[:, :, columns.first : columns.last] = np.moveaxis(planes, -1, 0)
-            if columns.last == shape[1]:
-                yield name, slice(rows.first, rows.last), strip
-                # Let go before the next one is made.
-                strip = None
+            if columns.last < shape[1]:
+                continue
+            if growth and rows.first == 0:
+                growing = growth(shape[0])
+            pieces = growing.add(strip) if growth else [(slice(rows.first, rows.last), strip)]
+            # Let go before the next one is made.
+            strip = None
+            while pieces:
+                yield name, *pieces.pop()
 
 
 def track_answers(images, recipe, answer, batch_size=8):

@@ -23,6 +23,43 @@ def positive(text):
     return value
 
 
+def whole(text):
+    """
+    A whole number from 0.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        When the text is none.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, found '{text}'")
+    return int(text)
+
+
+def told(parse):
+    """
+    A type of argument whose errors are told as they are.
+
+    Parameters
+    ----------
+    parse : callable
+        From the text to the value; a ValueError says what is wrong with it.
+
+    Returns
+    -------
+    callable
+    """
+
+    def value(text):
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
 def shared():
     """
     The arguments that both commands have.
@@ -37,27 +74,30 @@ def shared():
         "im_path",
         help="FITS file, one HDU of it as file.fits[n], directory, or a list of these (x.list)",
     )
-    parser.add_argument(
+    network = parser.add_argument_group("network")
+    network.add_argument(
         "--net_path",
+        "--net_dir",
         metavar="NET_PATH",
         help="directory of the network; the shipped one by default",
     )
-    parser.add_argument(
+    network.add_argument(
         "--batch_size",
         type=positive,
         default=8,
         metavar="N",
         help="tiles per network call (default: 8)",
     )
-    parser.add_argument(
+    network.add_argument(
         "--threads", type=positive, metavar="N", help="CPU threads (default: one per core)"
     )
-    parser.add_argument(
+    run = parser.add_argument_group("run")
+    run.add_argument(
         "--log",
         metavar="FILE",
         help="append a JSON line for each HDU and each file; several runs may share it",
     )
-    parser.add_argument(
+    run.add_argument(
         "-v", "--verbose", action="store_true", help="say what is done and how long it takes"
     )
     return parser

@@ -12,7 +12,6 @@ from astropy.io import fits
 from tqdm import tqdm
 
 from maxitools.classes import BY_NAME
-from maxitools.decisions import single_mask
 from maxitools.frames import is_whole
 from maxitools.inputs import InputError
 from maxitools.maskfile import MaskFile
@@ -73,18 +72,14 @@ def mask_header(header, shape, dtype, primary, cards):
     return mask
 
 
-def class_cards(names, single, priors, thresholds, device, tf_version):
+def class_cards(task, device, tf_version):
     """
     Cards that tell how a mask was made.
 
     Parameters
     ----------
-    names : sequence of str
-        Names of the classes, one for each plane.
-    single : bool
-        Whether the planes are joined in one.
-    priors, thresholds : dict or None
-        By class name; None where that step was off.
+    task : maxitools.tasks.Task
+        What was asked for.
     device : {"CPU", "GPU"}
         What the network ran on.
     tf_version : str
@@ -102,22 +97,26 @@ def class_cards(names, single, priors, thresholds, device, tf_version):
         ("MM_TF_V", tf_version, "TensorFlow version"),
         ("MM_HBACK", device, "hardware that ran the network"),
     ]
-    if priors is None:
+    if task.priors is None:
         cards.append(("PRIOR", "probabilities not adapted to new priors", ""))
-    if thresholds is None:
+    if task.thresholds is None:
         cards.append(("THRESH", "probabilities not thresholded", ""))
-    for i, name in enumerate(names):
-        known = BY_NAME[name]
-        if single:
-            key = name
-            cards.append((key, known.code, f"{known.title} mask value"))
+    if task.growth:
+        cards.append(("MM_GROW", task.growth, "[pix] classes were grown by so much"))
+    for i, name in enumerate(task.classes):
+        title = BY_NAME[name].title
+        if task.codes is None:
+            key = f"M{i}"
+            cards.append((key, f"{name}: {title}", f"plane {i}, the first being 0"))
         else:
-            key = f"M{i + 1}"
-            cards.append((key, f"{name}: {known.title}", f"plane {i + 1}"))
-        if priors is not None:
-            cards.append((f"{key}_PR", priors[name], f"{name} prior"))
-        if thresholds is not None:
-            cards.append((f"{key}_TH", thresholds[name], f"{name} threshold"))
+            key = name
+            cards.append((key, task.codes[name], f"{title} mask value"))
+        if task.priors is not None:
+            cards.append((f"{key}_PR", task.priors[name], f"{name} prior"))
+        if task.thresholds is not None:
+            cards.append((f"{key}_TH", task.thresholds[name], f"{name} threshold"))
+        if task.has_bits and task.codes[name]:
+            cards.append((f"MP_{name}", task.codes[name].bit_length() - 1, f"bit of {title}"))
     return cards
 
 
@@ -217,7 +216,7 @@ class Masks(Output):
     ----------
     path : path-like
         Where it appears.
-    task : maximask.Task
+    task : maxitools.tasks.Task
         What the masks show.
     network : maxitools.networks.Network
         That gives them.
@@ -231,7 +230,6 @@ class Masks(Output):
     def __init__(self, path, task, network):
         super().__init__()
         self._path, self._task, self._network = path, task, network
-        self._codes = [BY_NAME[name].code for name in task.classes]
 
     def __enter__(self):
         self._file = MaskFile(self._path).__enter__()
@@ -251,28 +249,19 @@ class Masks(Output):
             self._file.append_image(self._header(plane.hdu))
 
     def add(self, plane, rows, answer):
-        if self._task.single:
-            self._file.write_rows(plane.index, rows.start, single_mask(answer, self._codes))
+        masks = self._task.shaped(answer)
+        if self._task.codes is not None:
+            self._file.write_rows(plane.index, rows.start, masks)
             return
-        for place, mask in enumerate(answer):
+        for place, mask in enumerate(masks):
             self._file.write_rows((place, *plane.index), rows.start, mask)
 
     def _header(self, hdu):
-        task = self._task
-        if task.single:
-            shape, dtype = hdu.shape, "int16"
-        else:
-            shape = (len(task.classes), *hdu.shape)
-            dtype = "float32" if task.thresholds is None else "uint8"
-        cards = class_cards(
-            task.classes,
-            task.single,
-            task.priors,
-            task.thresholds,
-            "GPU" if self._network.tf.config.list_physical_devices("GPU") else "CPU",
-            self._network.tf.__version__,
-        )
-        return mask_header(hdu.header, shape, dtype, self._file.empty, cards)
+        tf = self._network.tf
+        device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        cards = class_cards(self._task, device, tf.__version__)
+        shape = self._task.shape(hdu.shape)
+        return mask_header(hdu.header, shape, self._task.dtype, self._file.empty, cards)
 
 
 class Verdict(Output):

@@ -176,6 +176,68 @@ def test_single_mask_joins_the_selected_classes(run, sky):
     assert mask.dtype.newbyteorder("=") == np.int16
     assert (header["CR"], header.comments["CR"]) == (1, "Cosmic Rays mask value")
     assert (header["BG"], header["HCL_PR"], header["HCL_TH"]) == (0, 0.1, 0.5)
+    assert (header["MP_CR"], header["MP_HCL"], header["MP_BBG"]) == (0, 1, 12)
+    assert "MP_BG" not in header and "MM_GROW" not in header
+
+
+def test_classes_are_chosen_on_the_command_line_too(run, sky):
+    write("a.fits", sky)
+    files = {"few": ("HCL", "CR", "TRL"), "most": tuple(n for n in NAMES if n not in ("BBG", "BG"))}
+    for folder, wanted in files.items():
+        Path(folder).mkdir()
+        lines = "".join(f"{name} {int(name in wanted)}\n" for name in NAMES)
+        Path(folder, "classes.flags").write_text(lines)
+    for folder, text in {"few": "HCL,STL,CR", "most": "all,-BBG,-BG"}.items():
+        assert run("a.fits", "--config_dir", folder, "--suffix", ".files") == 0
+        assert run("a.fits", "--classes", text) == 0
+        by_file, header = fits.getdata("a.files.fits", header=True)
+        by_text, other = fits.getdata("a.masks.fits", header=True)
+        np.testing.assert_array_equal(by_file, by_text)
+        for key in (f"M{i}" for i in range(len(by_file))):
+            assert header[key] == other[key]
+
+
+def test_folder_of_class_files_may_lack_some_and_goes_before_the_working_directory(run, sky):
+    write("a.fits", sky)
+    Path("classes.flags").write_text("nothing that is read")
+    Path("here").mkdir()
+    Path("here/classes.thresh").write_text("".join(f"{n} {int(n == 'CR')}\n" for n in NAMES))
+    assert run("a.fits", "--config_dir", "here", "--single_mask", "1") == 0
+    mask, header = fits.getdata("a.masks.fits", header=True)
+    assert (header["CR_TH"], header["HCL_TH"], header["CR_PR"]) == (1, 0, 0.1)
+    assert not (mask & 1).any()
+    assert (mask & 2).all()
+
+
+def around(mask, distance):
+    """The pixels at most so many rows and columns from one in the mask."""
+    grown = np.zeros_like(mask)
+    for row, column in np.argwhere(mask):
+        rows = slice(max(row - distance, 0), row + distance + 1)
+        grown[rows, max(column - distance, 0) : column + distance + 1] = 1
+    return grown
+
+
+@pytest.mark.parametrize("distance", [1, 2, 40, 1000])
+def test_classes_are_grown_but_the_background_is_not(run, sky, distance):
+    write("a.fits", sky, sky[::-1])
+    assert run("a.fits", "--grow", distance) == 0
+    for index, expected in enumerate((truth(), truth()[:, ::-1])):
+        mask, header = fits.getdata("a.masks.fits", index, header=True)
+        np.testing.assert_array_equal(mask[0], around(expected[0], distance))
+        np.testing.assert_array_equal(mask[1], around(expected[1], distance))
+        np.testing.assert_array_equal(mask[2:], expected[2:])
+        assert header["MM_GROW"] == distance
+
+
+@pytest.mark.parametrize(("value", "bits"), [(1, 8), (255, 8), (1024, 16), (40000, 32)])
+def test_one_value_marks_what_is_in_any_chosen_class(run, sky, value, bits):
+    write("a.fits", sky)
+    assert run("a.fits", "--flag_value", value, "--grow", 2, "--classes", "CR,TRL,BG") == 0
+    mask, header = fits.getdata("a.masks.fits", header=True)
+    np.testing.assert_array_equal(mask, value * around(truth()[0], 2).astype("i4"))
+    assert (header["BITPIX"], header["CR"], header["BG"]) == (bits, value, 0)
+    assert "MP_CR" not in header
 
 
 def test_probabilities_are_modified_and_thresholded_as_asked(run, sky, networks):
@@ -185,7 +247,7 @@ def test_probabilities_are_modified_and_thresholded_as_asked(run, sky, networks)
     assert run("a.fits", "--proba_thresh", "n", "--prior_modif", "f") == 0
     mask, header = fits.getdata("a.masks.fits", header=True)
     np.testing.assert_array_equal(mask, raw)
-    assert "PRIOR" in header and "THRESH" in header and "M1_PR" not in header
+    assert "PRIOR" in header and "THRESH" in header and "M0_PR" not in header
     Path("classes.priors").write_text(
         "".join(f"{n} {1e-06 if n == 'CR' else 0.1}\n" for n in NAMES)
     )
@@ -195,8 +257,8 @@ def test_probabilities_are_modified_and_thresholded_as_asked(run, sky, networks)
     np.testing.assert_allclose(mask[0], raw[0] / (raw[0] + factor * (1 - raw[0])), rtol=1e-5)
     np.testing.assert_array_equal(mask[1], raw[1])
     assert mask.dtype.newbyteorder("=") == np.float32
-    assert header["M1_PR"] == 1e-6 and "1E-06" in repr(header)
-    assert "M1_TH" not in header
+    assert header["M0_PR"] == 1e-6 and "1E-06" in repr(header)
+    assert "M0_TH" not in header
 
 
 def test_class_files_select_and_threshold(run, sky):
@@ -210,7 +272,7 @@ def test_class_files_select_and_threshold(run, sky):
     assert not mask[0].any()
     assert mask[1].all()
     assert (
-        header["M1"] == "CR: Cosmic Rays" and header["M2"].startswith("HCL") and "M3" not in header
+        header["M0"] == "CR: Cosmic Rays" and header["M1"].startswith("HCL") and "M2" not in header
     )
 
 
@@ -218,8 +280,8 @@ def test_header_tells_how_the_mask_was_made(run, sky):
     write("a.fits", sky)
     assert run("a.fits") == 0
     header = fits.getheader("a.masks.fits")
-    assert [header[f"M{i}"].partition(":")[0] for i in range(1, 15)] == list(NAMES)
-    assert (header["M14_PR"], header["M14_TH"]) == (0.1, 0.5)
+    assert [header[f"M{i}"].partition(":")[0] for i in range(14)] == list(NAMES)
+    assert (header["M13_PR"], header["M13_TH"]) == (0.1, 0.5)
     assert header["MM_HBACK"] in ("CPU", "GPU")
     assert header["MM_TF_V"].startswith("2.") and "MM_UTC" in header and "MM_LOC" in header
     assert "PRIOR" not in header and "THRESH" not in header
@@ -374,6 +436,13 @@ def test_earlier_masks_stay_when_a_run_fails(run, sky):
     [
         (["gone.fits"], "gone.fits: no such file"),
         (["a.fits", "--single_mask", "1", "--proba_thresh", "0"], "contradicts"),
+        (["a.fits", "--grow", "2", "--proba_thresh", "0"], "--grow needs thresholded maps"),
+        (["a.fits", "--flag_value", "2", "--proba_thresh", "0"], "--flag_value needs thresholded"),
+        (["a.fits", "--flag_value", "2", "--single_mask", "1"], "contradicts --single_mask"),
+        (["a.fits", "--grow", "-1"], "expected a whole number from 0, found '-1'"),
+        (["a.fits", "--classes", "CR,X"], "unknown class 'X', expected all or some of CR,HCL"),
+        (["a.fits", "--classes", "CR,-CR"], "no class is selected"),
+        (["a.fits", "--config_dir", "gone"], "gone: no such folder"),
         (["a.fits", "--prior_modif", "maybe"], "expected yes or no, found 'maybe'"),
         (["a.fits", "--batch_size", "0"], "expected a whole number above 0, found '0'"),
         (["a.fits", "--net_path", "gone"], "gone: no such network directory"),
@@ -448,11 +517,6 @@ def test_symbolic_link_to_the_script_is_silent_and_needs_no_more(here, sky, netw
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     np.testing.assert_array_equal(fits.getdata("a.masks.fits"), truth())
-
-
-def test_module_gives_the_masks_of_the_command(sky, networks):
-    np.testing.assert_array_equal(maximask.mask(sky, networks), truth())
-    assert not maximask.mask(np.zeros((40, 50)), networks).any()
 
 
 def test_a_picture_in_python_shows_what_was_found(sky):

@@ -98,6 +98,18 @@ def test_some_hdus_are_drawn(run, sharp, smeared):
     assert np.isclose(both, 0.5)
 
 
+def test_a_decimal_point_makes_a_share_of_the_hdus(run, sharp, smeared):
+    write("a.fits", *[smeared] * 2, *[sharp] * 2)
+    for share in ("1.0", "0.75", ".1"):
+        for _ in range(10):
+            assert run("a.fits", "--prior", "0.5", "--frac", share) == 0
+    means = [round(float(value), 2) for _, value in lines()]
+    assert set(means[:10]) == {0.5}
+    # Of the log-odds 4 and -4, two of the one and one of the other.
+    assert set(means[10:20]) <= {round(1 / (1 + np.exp(odds)), 2) for odds in (-4 / 3, 4 / 3)}
+    assert set(means[20:]) <= {round(GOOD, 2), round(BAD, 2)}
+
+
 def test_file_without_usable_hdu_gets_none(run, sharp, capsys):
     write("zero.fits", np.zeros((128, 128), "f4"))
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(np.ones(3, "i4,f4"))]).writeto("table.fits")
@@ -122,7 +134,9 @@ def test_images_smaller_than_a_tile(run, shape):
     [
         (["gone.fits"], "gone.fits: no such file"),
         (["a.fits", "--prior_value", "1"], "expected a number above 0 and below 1, found '1'"),
-        (["a.fits", "--frac", "0"], "expected -1 or a number above 0, found 0"),
+        (["a.fits", "--frac", "0"], "expected -1, a number above 0, or a share as 0.5, found '0'"),
+        (["a.fits", "--frac", "1.5"], "a share as 0.5, found '1.5'"),
+        (["a.fits", "--frac", "half"], "a share as 0.5, found 'half'"),
         (["a.fits", "--net_path", "."], "holds no network for maxitrack"),
     ],
 )

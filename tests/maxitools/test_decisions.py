@@ -1,8 +1,10 @@
-"""Prior modification, thresholds and joined masks."""
+"""Prior modification, thresholds, grown and joined masks."""
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
-from maxitools.decisions import modify, prior_factor, raw_threshold, single_mask
+from maxitools.decisions import Growth, joined, modify, prior_factor, raw_threshold
 
 
 def test_modification_follows_bayes():
@@ -28,6 +30,21 @@ def test_raw_threshold_decides_as_the_modified_one():
 
 def test_single_mask_adds_codes_and_background_adds_none():
     planes = np.array([[[1, 1, 0]], [[0, 1, 0]], [[0, 0, 1]]], np.uint8)
-    joined = single_mask(planes, [1, 4096, 0])
-    np.testing.assert_array_equal(joined, [[1, 4097, 0]])
-    assert joined.dtype == np.int16
+    one = joined(planes, [1, 4096, 0])
+    np.testing.assert_array_equal(one, [[1, 4097, 0]])
+    assert one.dtype == np.int16
+
+
+@pytest.mark.parametrize("distance", [1, 3, 50])
+@pytest.mark.parametrize("heights", [[60], [1, 1, 1, 57], [20, 25, 15], [1] * 60])
+def test_growth_does_not_see_where_strips_meet(distance, heights):
+    planes = (np.random.default_rng(3).random((3, 60, 40)) < 0.003).astype(np.uint8)
+    growth = Growth(distance, [True, False, True], 60)
+    grown, first = np.full_like(planes, 9), 0
+    for height in heights:
+        for rows, strip in growth.add(planes[:, first : first + height]):
+            grown[:, rows] = strip
+        first += height
+    expected = ndimage.grey_dilation(planes, (1, 2 * distance + 1, 2 * distance + 1))
+    expected[1] = planes[1]
+    np.testing.assert_array_equal(grown, expected)
