@@ -354,7 +354,9 @@ def _outputs(task, network, names, log, previews):
             outputs.append(Shares(task.classes))
         if previews:
             # It ends after the masks, being the first to begin.
-            picture = previews.Preview(path.with_suffix(".png"), source.given, task.classes)
+            picture = previews.Preview(
+                path.with_suffix(".png"), Path(source.given).name, task.classes
+            )
             outputs.insert(0, picture)
         return outputs
 

@@ -121,11 +121,11 @@ def page(night, folder):
     found = {name for each in exposures for name in each.shares}
     classes = [known for known in CLASSES if known.code and known.name in found]
     drawn = [
-        {"caption": caption, "svg": Markup(svg)}
-        for caption, draw in (
-            ("Share of the pixels in each class, over time", plots.shares_over_time),
-            ("Mean share of each class in each detector", plots.shares_per_detector),
-            ("Probability that tracking failed; crosses are above 0.5", plots.tracking),
+        {"caption": caption, "svg": Markup(svg), "wide": wide}
+        for caption, draw, wide in (
+            ("Share of the pixels in each class, over time", plots.shares_over_time, True),
+            ("Mean share of each class in each detector", plots.shares_per_detector, False),
+            ("Probability that tracking failed; crosses are above 0.5", plots.tracking, False),
         )
         if (svg := draw(exposures))
     ]

@@ -87,7 +87,7 @@ def shares_over_time(exposures):
     with matplotlib.rc_context(_STYLE):
         columns = min(5, len(names))
         rows = -(-len(names) // columns)
-        figure = Figure((12, 1.75 * rows + 0.4), layout="constrained")
+        figure = Figure((12, 1.4 * rows + 0.4), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for i, axis in enumerate(axes.flat):
             axis.set_visible(i < len(names))
@@ -100,7 +100,7 @@ def shares_over_time(exposures):
                 np.clip(shares, _LEAST, 100),
                 ".",
                 color=_INK,
-                markersize=4,
+                markersize=6 if len(masked) < 200 else 4,
                 markeredgewidth=0,
                 rasterized=len(names) * len(masked) > _MANY,
             )
@@ -142,7 +142,7 @@ def shares_per_detector(exposures):
         [[row[name] / numbers[detector] for detector, row in sums.items()] for name in names]
     )
     with matplotlib.rc_context(_STYLE):
-        figure = Figure((12, 0.26 * len(names) + 1.5), layout="constrained")
+        figure = Figure((6, 0.22 * len(names) + 1), layout="constrained")
         axis = figure.subplots()
         image = axis.imshow(
             np.maximum(shares, _LEAST),
@@ -152,19 +152,27 @@ def shares_per_detector(exposures):
             interpolation="nearest",
         )
         axis.set_yticks(range(len(names)), names)
-        shown = range(0, len(sums), -(-len(sums) // 40))
+        shown = range(0, len(sums), -(-len(sums) // 20))
         labels = [list(sums)[i] for i in shown]
         labels = [
             label if len(label) < 20 else f"{label[:18]}\N{HORIZONTAL ELLIPSIS}" for label in labels
         ]
-        upright = len(shown) > 8
+        upright = len(shown) > 6
         axis.set_xticks(shown, labels, rotation=90 if upright else 0)
         axis.spines[:].set_visible(False)
-        if len(sums) <= 12:
+        if len(sums) <= 6:
             for (row, column), share in np.ndenumerate(shares):
                 if share:
                     colour = "white" if share > 1 else "#1b1f23"
-                    axis.text(column, row, f"{share:.2g}", ha="center", va="center", color=colour)
+                    axis.text(
+                        column,
+                        row,
+                        f"{share:.2g}",
+                        ha="center",
+                        va="center",
+                        color=colour,
+                        fontsize=8,
+                    )
         figure.colorbar(image, ax=axis, label="mean share, %", pad=0.01, format="{x:g}")
         return _svg(figure, "detectors")
 
@@ -189,7 +197,7 @@ def tracking(exposures):
     probabilities = np.array([each.probability for each in judged])
     bad = probabilities > 0.5
     with matplotlib.rc_context(_STYLE):
-        figure = Figure((12, 2.4), layout="constrained")
+        figure = Figure((6, 3.2), layout="constrained")
         axis = figure.subplots()
         many = len(judged) > _MANY
         axis.axhline(0.5, color="#5c6670", linewidth=0.8, linestyle="--")
