@@ -11,9 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from maxitools import naming, options
+from maxitools import naming, options, process
 from maxitools.classes import NAMES, ClassFileError, chosen_values, selection
 from maxitools.inputs import InputError, list_inputs, shipped_folder
+from maxitools.messages import refuse
 from maxitools.naming import DEFAULT, MaskNames
 
 # Imports that take time wait until the arguments are known to be good.
@@ -271,8 +272,12 @@ def main(argv=None):
     -------
     int
         Exit status: 0 when all went well, 1 when some input failed. Usage errors exit
-        with 2.
+        with 2, and signals with 128 and their number.
     """
+    return process.run("maximask", _main, argv)
+
+
+def _main(argv):
     parser = _parser()
     arguments = parser.parse_args(argv)
     _check(parser, arguments)
@@ -285,13 +290,13 @@ def main(argv=None):
             Path(arguments.out_dir).mkdir(parents=True, exist_ok=True)
         log = options.open_log(arguments, "maximask")
     except (InputError, ClassFileError) as error:
-        parser.exit(2, f"maximask: {error}\n")
+        refuse("maximask", error)
     except OSError as error:
-        parser.exit(2, f"maximask: {error.filename}: cannot be made ({error.strerror})\n")
+        refuse("maximask", f"{error.filename}: cannot be made ({error.strerror})")
     options.prepare(arguments.threads)
 
     from maxitools import networks, runs
-    from maxitools.outputs import masks_there
+    from maxitools.outputs import masks_there, with_room
     from maxitools.tasks import TaskError, task_for
 
     if arguments.skip_existing:
@@ -299,7 +304,8 @@ def main(argv=None):
         inputs = runs.left_to_do(inputs, there, log, arguments.verbose)
     if not inputs:
         return 0
-    previews = _previews(parser) if arguments.preview else None
+    inputs = with_room(inputs, names)
+    previews = _previews() if arguments.preview else None
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "mask")
         task = task_for(
@@ -315,7 +321,7 @@ def main(argv=None):
         )
         runs.load(network, arguments)
     except (networks.NetworkError, TaskError) as error:
-        parser.exit(2, f"maximask: {error}\n")
+        refuse("maximask", error)
     return runs.run(
         "maximask",
         inputs,
@@ -328,28 +334,30 @@ def main(argv=None):
     )
 
 
-def _previews(parser):
+def _previews():
     """The module that draws, which takes what not every user has installed."""
     try:
         from maxitools import previews
     except ImportError as error:
-        parser.exit(2, f"maximask: {error}\n")
+        refuse("maximask", error)
     return previews
 
 
 def _outputs(task, network, names, log, previews):
     """From an input to what becomes of it."""
     from maxitools.maskfile import OutputError
-    from maxitools.outputs import Masks, Shares
+    from maxitools.outputs import Claim, Masks, Shares
 
-    taken = {}
+    made = {}
 
     def outputs(source):
+        if source.error:
+            raise InputError(source.error)
         path = names.path(source)
-        other = taken.setdefault(path.resolve(), source)
+        other = made.get(path.resolve(), source)
         if other.path.resolve() != source.path.resolve():
             raise OutputError(f"its masks would replace those of {other.given}")
-        outputs = [Masks(path, task, network)]
+        outputs = [Claim(made, path.resolve(), source), Masks(path, task, network)]
         if log and task.thresholds is not None:
             outputs.append(Shares(task.classes))
         if previews:

@@ -9,8 +9,10 @@ As a command, `maxitrack IMAGE` appends a probability to `maxitrack.out`. As a m
 import argparse
 import sys
 
-from maxitools import options
+from maxitools import options, process
+from maxitools.atomic import check_growth
 from maxitools.inputs import InputError, list_inputs, shipped_folder
+from maxitools.messages import refuse
 
 # Imports that take time wait until the arguments are known to be good.
 
@@ -120,17 +122,21 @@ def main(argv=None):
     -------
     int
         Exit status: 0 when all went well, 1 when some input failed. Usage errors exit
-        with 2.
+        with 2, and signals with 128 and their number.
     """
+    return process.run("maxitrack", _main, argv)
+
+
+def _main(argv):
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
         inputs = list_inputs(arguments.im_path)
         log = options.open_log(arguments, "maxitrack")
     except InputError as error:
-        parser.exit(2, f"maxitrack: {error}\n")
+        refuse("maxitrack", error)
     except OSError as error:
-        parser.exit(2, f"maxitrack: {error.filename}: cannot be made ({error.strerror})\n")
+        refuse("maxitrack", f"{error.filename}: cannot be made ({error.strerror})")
     options.prepare(arguments.threads)
 
     from maxitools import networks, runs
@@ -138,18 +144,19 @@ def main(argv=None):
     from maxitools.outputs import Verdict, verdicts_there
 
     try:
+        check_growth(arguments.output)
         if arguments.skip_existing:
             there = verdicts_there(arguments.output)
             inputs = runs.left_to_do(inputs, there, log, arguments.verbose)
-    except (OSError, UnicodeDecodeError) as error:
-        parser.exit(2, f"maxitrack: {arguments.output}: cannot be read ({error})\n")
+    except OSError as error:
+        refuse("maxitrack", error)
     if not inputs:
         return 0
     try:
         network = networks.find(arguments.net_path or shipped_folder() / "model", "track")
         runs.load(network, arguments)
     except networks.NetworkError as error:
-        parser.exit(2, f"maxitrack: {error}\n")
+        refuse("maxitrack", error)
     answer = network.tracks()
 
     def combine(answers):

@@ -1,10 +1,11 @@
-"""Files that appear whole, or not at all."""
+"""Files that appear whole, or not at all, and files that grow by whole lines."""
 
+import errno
 import fcntl
 import os
 import re
+import resource
 import secrets
-import socket
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ def whole_file(path):
     path = Path(path)
     # A name that is too long, or that of a folder, costs no work yet.
     if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a directory")
+        raise _error(errno.EISDIR, os.fspath(path))
     file, part = _open_part(path.parent)
     try:
         with file:
@@ -56,7 +57,7 @@ def whole_file(path):
 def _open_part(folder):
     """A new file, locked for as long as it is open."""
     while True:
-        part = folder / f".maximask.{socket.gethostname()}.{secrets.token_hex(8)}.part"
+        part = folder / f".maximask.{os.uname().nodename}.{secrets.token_hex(8)}.part"
         _unfinished.add(part)
         file = open(part, "xb")  # noqa: SIM115
         # Not every file system has locks.
@@ -107,7 +108,94 @@ def _remove_if_left(part, host):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             age = time.time() - os.fstat(handle).st_mtime
-            if host == socket.gethostname() or age > _FORGOTTEN:
+            if host == os.uname().nodename or age > _FORGOTTEN:
                 part.unlink()
         finally:
             os.close(handle)
+
+
+def check_room(folder):
+    """
+    See what can be seen beforehand of whether files can be written to a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+
+    Raises
+    ------
+    OSError
+        When they cannot.
+    """
+    folder = os.fspath(folder)
+    # Why not is told by trying.
+    os.stat(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        raise _error(errno.EROFS if read_only else errno.EACCES, folder)
+    if os.statvfs(folder).f_bavail == 0:
+        raise _error(errno.ENOSPC, folder)
+
+
+def check_growth(path):
+    """
+    See what can be seen beforehand of whether lines can be appended to a file.
+
+    Parameters
+    ----------
+    path : path-like
+        It need not exist.
+
+    Raises
+    ------
+    OSError
+        When they cannot.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        try:
+            check_room(Path(path).parent)
+        except OSError as error:
+            raise _error(error.errno, os.fspath(path)) from None
+        size = 0
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and limit <= size:
+        raise _error(errno.EFBIG, os.fspath(path))
+
+
+def append_line(path, line):
+    """
+    Append a line to a file that other processes may append to at the same time.
+
+    Parameters
+    ----------
+    path : path-like
+        Made if missing.
+    line : str
+        Without its end.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written, and then nothing of it is.
+    """
+    data = (line + "\n").encode(errors="surrogateescape")
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        # Not every file system has locks; lines that are appended by one call hardly ever mix.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        if os.write(handle, data) < len(data):
+            os.ftruncate(handle, size)
+            raise _error(errno.ENOSPC, os.fspath(path))
+    finally:
+        os.close(handle)
+
+
+def _error(number, path):
+    return OSError(number, os.strerror(number), path)

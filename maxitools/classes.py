@@ -1,5 +1,6 @@
 """The contaminant classes as data, and the files that choose among them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,9 +166,12 @@ def read_class_file(path):
     path = Path(path)
     parse, expected = FILES[path.name]
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClassFileError(f"{path}: cannot be read as text ({error})") from None
+        if path.exists() and not path.is_file():
+            raise ClassFileError(f"{path}: not a regular file")
+        # Names and numbers are ASCII; comments may be in any language, and so in any encoding.
+        lines = path.read_text("utf-8-sig", "replace").splitlines()
+    except OSError as error:
+        raise ClassFileError(f"{path}: cannot be read ({error.strerror})") from None
     values = {}
     for number, line in enumerate(lines, 1):
         fields = re.sub(r"#.*", "", line).split()
@@ -228,7 +232,8 @@ def chosen_values(folder, defaults_folder):
     chosen = []
     for name in FILES:
         path = Path(folder, name)
-        values = read_class_file(path) if path.exists() else None
+        # A link that leads nowhere was meant to choose.
+        values = read_class_file(path) if os.path.lexists(path) else None
         shipped = Path(defaults_folder, name)
         if values is not None and shipped.exists() and values == read_class_file(shipped):
             values = None

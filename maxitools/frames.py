@@ -17,6 +17,7 @@ import numpy as np
 from astropy.io import fits
 
 from maxitools.inputs import Input, InputError
+from maxitools.messages import reason
 from maxitools.wcs import OF_WCS
 
 BLOCK = 2880
@@ -104,8 +105,7 @@ class ImageHDU:
                     image[rows] = self._hdu.section[(*index, rows)]
         except Exception as error:
             # Damaged data raises nearly any type, the compressed ones above all.
-            reason = f"HDU {self.index} cannot be read ({error or type(error).__name__})"
-            raise InputError(reason) from error
+            raise InputError(f"HDU {self.index} cannot be read ({reason(error)})") from error
         return image
 
 
@@ -339,7 +339,7 @@ def _opened(source):
         raise InputError(error.strerror or f"cannot be read ({error})") from error
     except Exception as error:
         # A damaged file makes the FITS reader raise nearly any type.
-        raise InputError(f"cannot be read ({error or type(error).__name__})") from error
+        raise InputError(f"cannot be read ({reason(error)})") from error
 
 
 def _image(hdus, index, place):

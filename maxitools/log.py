@@ -1,10 +1,11 @@
 """A log of runs: a JSON object a line, for each HDU and each file; docs/log.md tells its fields."""
 
 import json
-import os
 import socket
 import time
 from pathlib import Path
+
+from maxitools.atomic import append_line, check_growth
 
 
 class Log:
@@ -27,8 +28,7 @@ class Log:
     """
 
     def __init__(self, path, command, network):
-        # Lines that are appended whole, by one call each, never mix.
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        check_growth(path)
         self._path, self._command, self._network = path, command, network
         self._host = socket.gethostname()
 
@@ -58,10 +58,4 @@ class Log:
         self._append({"type": "file", **common, "status": status, **empty, **fields})
 
     def _append(self, record):
-        line = (json.dumps(record) + "\n").encode()
-        try:
-            whole = os.write(self._file, line) == len(line)
-        except OSError as error:
-            raise OSError(f"{self._path}: cannot be written ({error.strerror})") from None
-        if not whole:
-            raise OSError(f"{self._path}: cannot be written (no space for a whole line)")
+        append_line(self._path, json.dumps(record))

@@ -139,5 +139,5 @@ def prepare(threads):
         for library in ("OMP", "OPENBLAS", "MKL"):
             os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
     if not sys.warnoptions:
-        # Of headers that break a rule, and of damage that is reported as an error.
-        warnings.filterwarnings("ignore", module="astropy")
+        # Libraries warn of headers that break a rule, and of damage that is reported as an error.
+        warnings.simplefilter("ignore")

@@ -3,18 +3,19 @@
 import copy
 import math
 import re
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from tqdm import tqdm
 
+from maxitools.atomic import append_line, check_room, remove_forgotten
 from maxitools.classes import BY_NAME
 from maxitools.frames import is_whole
 from maxitools.inputs import InputError
 from maxitools.maskfile import MaskFile
+from maxitools.messages import one_line, reason, say
 from maxitools.wcs import add_axes
 
 # Cards that describe how the input's pixels are stored, or what they mean.
@@ -298,9 +299,7 @@ class Verdict(Output):
             value = self._combine(self._answers)
             self.summary = str(value)
         self.logged.update(output=str(Path(self._path).absolute()), probability=value)
-        # One write of one line: lines of earlier and of other runs stay whole.
-        with Path(self._path).open("a", encoding="utf-8") as file:
-            file.write(f"{self._source.given} {value}\n")
+        append_line(self._path, f"{one_line(self._source.given)} {value}")
         if exception[0] is None and not self._answers:
             raise InputError("holds no image with data")
 
@@ -308,12 +307,62 @@ class Verdict(Output):
         self._answers.append(answer)
         if self._verbose:
             each = " ".join(f"{self._combine([tile]):.2g}" for tile in answer[:, None])
-            tqdm.write(f"HDU {plane.hdu.index}: tiles {each}", file=sys.stderr)
+            say(f"HDU {plane.hdu.index}: tiles {each}")
 
     def end(self, hdu):
         answers = self._answers[self._ended :]
         self._ended = len(self._answers)
         return {"probability": self._combine(answers) if answers else None}
+
+
+class Claim(Output):
+    """
+    A note of what a file was made from, taken when it is made.
+
+    Parameters
+    ----------
+    made : dict
+        The Input by the path of its file; added to.
+    path : Path
+        The file.
+    source : maxitools.inputs.Input
+    """
+
+    def __init__(self, made, path, source):
+        super().__init__()
+        self._made, self._path, self._source = made, path, source
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self._made[self._path] = self._source
+
+
+def with_room(inputs, names):
+    """
+    Inputs, with an error where it is clear that their masks cannot be written.
+
+    What killed runs left in the folders of masks is removed.
+
+    Parameters
+    ----------
+    inputs : list of maxitools.inputs.Input
+    names : maxitools.naming.MaskNames
+
+    Returns
+    -------
+    list of Input
+    """
+    errors = {}
+    for folder in {names.path(source).parent for source in inputs if not source.error}:
+        try:
+            check_room(folder)
+            remove_forgotten(folder)
+        except (OSError, ValueError) as error:
+            errors[folder] = f"its masks cannot be written ({reason(error)})"
+    return [
+        replace(source, error=source.error or errors.get(names.path(source).parent))
+        for source in inputs
+    ]
 
 
 def masks_there(names):
@@ -332,6 +381,8 @@ def masks_there(names):
 
     def there(source):
         path = names.path(source)
+        if source.error:
+            return None
         try:
             newer = path.stat().st_mtime_ns > source.path.stat().st_mtime_ns
         except OSError:
@@ -361,7 +412,7 @@ def verdicts_there(path):
         When the file cannot be read.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    lines = (line.rpartition(" ") for line in text.splitlines())
+    text = path.read_text("utf-8", "surrogateescape") if path.exists() else ""
+    lines = (line.rpartition(" ") for line in text.split("\n"))
     judged = {given for given, _, value in lines if value != "None"}
-    return lambda source: path if source.given in judged else None
+    return lambda source: path if one_line(source.given) in judged else None

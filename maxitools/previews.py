@@ -1,13 +1,11 @@
 """The picture beside the masks, drawn while they are made."""
 
-import sys
 import time
 import zlib
 from pathlib import Path
 
-from tqdm import tqdm
-
 from maxitools.atomic import whole_file
+from maxitools.messages import reason, say
 from maxitools.outputs import Output
 from maxitools.pictures import Detector, Picture
 from maxitools.pipeline import Behind
@@ -68,8 +66,7 @@ class Preview(Output):
         if self._error is None:
             self.logged["preview"] = str(self._path.absolute())
         else:
-            reason = " ".join(str(self._error).split()) or type(self._error).__name__
-            tqdm.write(f"maximask: {self._path}: cannot be drawn ({reason})", file=sys.stderr)
+            say(f"maximask: {self._path}: cannot be drawn ({reason(self._error)})")
 
     def begin(self, plane):
         self._later(self._add, plane.glance, plane.hdu, plane.index)

@@ -1,7 +1,6 @@
 """A list of inputs through all of it: ahead, failures, progress, rates, log, exit status."""
 
 import gc
-import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from operator import itemgetter
 from tqdm import tqdm
 
 from maxitools.frames import CopiedHDU, ImageHDU, described, read_hdus
+from maxitools.messages import reason, say
 from maxitools.pipeline import ahead
 from maxitools.pixels import has_data
 
@@ -63,7 +63,7 @@ def load(network, arguments):
     gc.freeze()
     if arguments.verbose:
         seconds = time.perf_counter() - start
-        print(f"{network.path}: loaded in {seconds:.1f} s", file=sys.stderr)
+        say(f"{network.path}: loaded in {seconds:.1f} s")
 
 
 def left_to_do(inputs, there, log=None, verbose=False):
@@ -93,7 +93,7 @@ def left_to_do(inputs, there, log=None, verbose=False):
         if log:
             log.write(source, "skipped", output=str(path.absolute()))
         if verbose:
-            print(f"{source.given}: done before, in {path}", file=sys.stderr)
+            say(f"{source.given}: done before, in {path}")
     return left
 
 
@@ -151,13 +151,13 @@ def run(
                 way.follow(parts, outputs(source))
             except Exception as error:
                 failed.add(number)
-                way.message = " ".join(str(error).split()) or type(error).__name__
-                tqdm.write(f"{command}: {source.given}: {way.message}", file=sys.stderr)
+                way.message = reason(error)
+                say(f"{command}: {source.given}: {way.message}")
             else:
                 if verbose:
-                    tqdm.write(f"{source.given}: {way.told}", file=sys.stderr)
+                    say(f"{source.given}: {way.told}")
             for note in way.notes:
-                tqdm.write(f"{command}: {source.given}: {note}", file=sys.stderr)
+                say(f"{command}: {source.given}: {note}")
             # The network goes from input to input without a break: so does the clock.
             start = time.perf_counter()
             if log:
@@ -165,7 +165,7 @@ def run(
                     way.write(log, source, start)
                 except OSError as error:
                     failed.add(number)
-                    tqdm.write(f"{command}: {source.given}: {error}", file=sys.stderr)
+                    say(f"{command}: {source.given}: {reason(error)}")
             bar.update()
     return 1 if failed else 0
 

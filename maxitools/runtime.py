@@ -2,13 +2,14 @@
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
 def silent_stderr():
     """Send what libraries write to file descriptor 2, past Python, to nowhere."""
-    sys.stderr.flush()
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
     saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
