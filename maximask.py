@@ -118,20 +118,21 @@ def __getattr__(name):
     return arrays.FLAGS
 
 
-def draw(image, masks, classes=NAMES, header=None, name=""):
+def draw(image, masks=None, classes=NAMES, header=None, name=""):
     """
     Outlines of masks over an image in grey, as `--preview` draws them.
 
     Parameters
     ----------
-    image : ndarray, (H, W)
+    image : array-like or astropy.nddata.NDData, (H, W)
         Pixel values in any real type and unit.
-    masks : ndarray, (C, H, W)
-        Not 0 where a pixel belongs to the class, as from `mask`.
+    masks : ndarray, (C, H, W) or (H, W), optional
+        Not 0 where a pixel belongs to the class, as from `mask`; or one map, as from `flags`. The
+        flags of `NDData` when not given.
     classes : sequence of str
         Names of the masks' classes.
     header : astropy.io.fits.Header, optional
-        Of the image, to tell of date, filter and exposure time.
+        Of the image, to tell of date, filter and exposure time; that of `NDData` when not given.
     name : str
         What to call the image.
 
@@ -144,16 +145,12 @@ def draw(image, masks, classes=NAMES, header=None, name=""):
     ------
     ImportError
         When Pillow is not installed.
+    ValueError
+        When there are no masks.
     """
-    import numpy as np
+    from maxitools import arrays
 
-    from maxitools.pictures import Detector, Picture
-
-    detector = Detector(np.asarray(image), *([] if header is None else [header]))
-    detector.add_rows(0, np.asarray(masks), classes)
-    picture = Picture(name)
-    picture.add(detector)
-    return picture.draw()
+    return arrays.picture(image, masks, classes, header, name)
 
 
 def _boolean(text):

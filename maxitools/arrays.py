@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+from astropy.io import fits
 from astropy.nddata import NDData
 from astropy.nddata.bitmask import extend_bit_flag_map
 
@@ -101,3 +102,23 @@ def flagged(image, flags):
     image.mask = found if image.mask is None else found | np.asarray(image.mask, bool)
     image.flags = flags
     return image
+
+
+def picture(image, masks, classes, header, name):
+    """As `maximask.draw`."""
+    from maxitools.pictures import Detector, Picture
+
+    if is_nddata(image):
+        masks = image.flags if masks is None else masks
+        header = image.meta if header is None else header
+    if masks is None:
+        raise ValueError("there are no masks to draw: give what `maximask.mask` gives")
+    masks = np.asarray(masks)
+    if masks.ndim == 2:
+        classes = [known.name for known in CLASSES if known.code]
+        masks = np.stack([masks & FLAGS[name] for name in classes])
+    detector = Detector(_pixels(image), *([header] if isinstance(header, fits.Header) else []))
+    detector.add_rows(0, masks, classes)
+    picture = Picture(name)
+    picture.add(detector)
+    return picture.draw()

@@ -247,6 +247,12 @@ def _reduced(array, step, join, begun=0):
 
 def _mean(image, step):
     """Mean of the finite pixels of each `step` x `step`; NaN where there is none."""
+    # A few rows at a time, as what they take is as large as they are.
+    strips = (image[first : first + 64 * step] for first in range(0, len(image), 64 * step))
+    return np.concatenate([_mean_rows(strip, step) for strip in strips])
+
+
+def _mean_rows(image, step):
     with np.errstate(all="ignore"):
         sums = _reduced(image.astype(np.float32, copy=False), step, np.add)
         if np.isfinite(sums).all():

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.nddata import CCDData
 from astropy.wcs import WCS
 from conftest import ROOT, command, truth, verified, write
 from PIL import Image
@@ -527,6 +528,19 @@ def test_a_picture_in_python_shows_what_was_found(sky):
     colours = {colour for _, colour in marked.convert("RGB").getcolors(1 << 24)}
     assert LINES["HCL"][0] in colours and LINES["CR"][0] not in colours
     assert all(r == g == b for _, (r, g, b) in plain.convert("RGB").getcolors(1 << 24))
+
+
+def test_flags_of_nddata_are_drawn_as_the_masks_are(sky):
+    masks = np.zeros((14, *sky.shape), np.uint8)
+    masks[NAMES.index("CR"), 20:30, 40] = masks[NAMES.index("OV"), :, :9] = 1
+    header = fits.Header({"DATE-OBS": "2026-01-01T00:00:00"})
+    image = CCDData(sky, unit="adu", meta=header)
+    image.flags = np.zeros(sky.shape, np.int16)
+    image.flags[20:30, 40] = maximask.FLAGS.CR
+    image.flags[:, :9] += maximask.FLAGS.OV
+    assert maximask.draw(image) == maximask.draw(sky, masks, header=header)
+    with pytest.raises(ValueError, match="no masks to draw"):
+        maximask.draw(sky)
 
 
 @pytest.fixture
