@@ -120,7 +120,7 @@ def _finish(held, full, tip, well, deferring):
     taper, deferred = tip
     count = min(len(held), len(taper))
     held[:count] = np.minimum(held[:count] + taper[:count] + deferring * deferred[:count], well)
-    full[:count] |= (held[:count] > 0.5 * well) & (np.minimum.accumulate(held[:count] > 0.5 * well))
+    full[:count] |= np.logical_and.accumulate(held[:count] > 0.5 * well)
 
 
 def aftermath(rng, saturated, noise):
@@ -143,13 +143,10 @@ def aftermath(rng, saturated, noise):
     full = saturated.astype(np.float32)
     if rng.uniform() < 0.5:
         axis, forward = int(rng.integers(2)), rng.choice([-1, 1])
-        scale = log_uniform(rng, 5, 400)
-        weights = np.exp(-np.arange(min(int(5 * scale), saturated.shape[axis])) / scale)
-        sums = ndimage.gaussian_filter1d(full, rng.uniform(0.3, 2), axis=1 - axis)
-        # One-sided: a running sum that decays, as far as the image reaches.
-        trail = _decaying(sums, float(weights[1]) if len(weights) > 1 else 0.0, axis, forward)
+        soft = ndimage.gaussian_filter1d(full, rng.uniform(0.3, 2), axis=1 - axis)
+        trail = _carried_on(soft, np.exp(-1 / log_uniform(rng, 5, 400)), axis, forward)
         depth = noise * log_uniform(rng, 0.3, 40) * rng.choice([-1, -1, -1, 1])
-        left += depth * np.minimum(trail, 1) * (1 - full)
+        left += depth * trail * (1 - full)
     if rng.uniform() < 0.5:
         shifted = [
             full[:, ::-1],
@@ -162,7 +159,7 @@ def aftermath(rng, saturated, noise):
     return left
 
 
-def _decaying(image, factor, axis, forward):
+def _carried_on(image, factor, axis, forward):
     """Each pixel carried on along an axis, less by a factor with each step."""
     moved = np.moveaxis(image, axis, 0)[::forward].copy()
     for k in range(1, len(moved)):

@@ -126,17 +126,22 @@ def _render_faint(shape, column, row, flux, psf):
     """Convolve stars at pixels of the fine grid with the core, and bin.
 
     Stars at the same place within their pixel share a stamp of native pixels, so that the
-    transforms are no larger than the image.
+    transforms are no larger than the image. Few stars are stamped one by one, which is faster.
     """
     stamps = psf.stamps
+    place = row % OVERSAMPLING * OVERSAMPLING + column % OVERSAMPLING
+    y, x = row // OVERSAMPLING, column // OVERSAMPLING
+    if len(flux) < shape[0] * shape[1] / 30:
+        image = np.zeros(shape, np.float32)
+        for i, electrons in enumerate(flux.astype(np.float32)):
+            add_stamp(image, electrons * stamps[place[i]], y[i], x[i])
+        return image
     pad = stamps.shape[1] // 2
     height, width = shape[0] + 2 * pad, shape[1] + 2 * pad
-    row, column = row + pad * OVERSAMPLING, column + pad * OVERSAMPLING
-    y, x = row // OVERSAMPLING, column // OVERSAMPLING
+    y, x = y + pad, x + pad
     inside = (y >= 0) & (x >= 0) & (y < height) & (x < width)
     if not inside.any():
         return np.zeros(shape, np.float32)
-    place = row % OVERSAMPLING * OVERSAMPLING + column % OVERSAMPLING
     stars = np.zeros((len(stamps), height, width), np.float32)
     np.add.at(stars, (place[inside], y[inside], x[inside]), flux[inside])
     # What wraps around stays within the padding.

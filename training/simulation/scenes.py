@@ -438,6 +438,9 @@ def _read_out_noise(rng, shape, detector):
     if rng.uniform() < 0.1:
         noise = ndimage.gaussian_filter(noise, rng.uniform(0.4, 0.9))
         noise /= noise.std()
+    elif rng.uniform() < 0.08:
+        # Each pixel of a CMOS detector has an amplifier of its own, good or bad.
+        noise *= np.exp(rng.uniform(0.1, 0.4) * rng.standard_normal(shape, dtype=np.float32))
     noise *= np.float32(detector.read_noise)
     sigma = detector.noise
     if rng.uniform() < 0.2:

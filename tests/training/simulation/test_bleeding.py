@@ -1,7 +1,6 @@
 """Saturated stars: charge is kept, and all that is full, or nearly so, is marked."""
 
 import numpy as np
-import pytest
 
 from training.simulation import bleeding
 
@@ -55,17 +54,11 @@ def test_some_columns_come_in_from_outside_without_a_star():
         assert any(edge.any() for edge in edges)
 
 
-def test_an_amplifier_that_recovers_leaves_the_saturated_pixels_as_they_are():
+def test_an_amplifier_that_recovers_leaves_trails_and_the_saturated_pixels_as_they_are():
     saturated = np.zeros((60, 60), bool)
     saturated[20:30, 20:24] = True
-    left = [bleeding.aftermath(np.random.default_rng(seed), saturated, 10.0) for seed in range(20)]
+    left = [bleeding.aftermath(np.random.default_rng(seed), saturated, 10.0) for seed in range(30)]
     assert all((part[saturated] == 0).all() for part in left)
-    assert any((part < -1).any() for part in left)
-
-
-@pytest.mark.parametrize("axis", [0, 1])
-def test_what_decays_goes_one_way(axis):
-    image = np.zeros((9, 9))
-    image[4, 4] = 1.0
-    after = np.moveaxis(bleeding._decaying(image, 0.5, axis, 1), axis, 0)
-    np.testing.assert_allclose(after[:, 4], [0, 0, 0, 0, 1, 0.5, 0.25, 0.125, 0.0625])
+    # On one side, and darker than the sky most often.
+    dark = [np.sort([part[:20].min(), part[30:].min()]) for part in left]
+    assert any(darker < -1 and abs(other) < 1e-3 for darker, other in dark)
