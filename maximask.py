@@ -223,9 +223,15 @@ def _parser():
     files.add_argument(
         "--suffix",
         type=options.told(naming.suffix),
-        default=DEFAULT.suffix,
+        default=(DEFAULT.suffix, None),
         metavar="TEXT",
-        help="what follows an image's name in that of its masks (default: .masks)",
+        help="what follows an image's name in that of its masks; .masks.fits.gz zips them "
+        "(default: .masks)",
+    )
+    files.add_argument(
+        "--compress",
+        action="store_true",
+        help="compress the masks tile by tile, into .masks.fits.fz",
     )
     files.add_argument(
         "--skip_existing",
@@ -252,6 +258,8 @@ def _check(parser, arguments):
         parser.error(f"{name} needs thresholded maps: it contradicts --proba_thresh False")
     if arguments.single_mask and arguments.flag_value:
         parser.error("--flag_value has one value for all classes: it contradicts --single_mask")
+    if arguments.compress and arguments.suffix[1] not in (None, ".fits.fz"):
+        parser.error(f"--compress makes .fits.fz: it contradicts --suffix {arguments.suffix[1]}")
     if arguments.config_dir and not Path(arguments.config_dir).is_dir():
         parser.error(f"argument --config_dir: {arguments.config_dir}: no such folder")
 
@@ -278,7 +286,9 @@ def _main(argv):
     parser = _parser()
     arguments = parser.parse_args(argv)
     _check(parser, arguments)
-    names = MaskNames(arguments.suffix, arguments.out_dir)
+    suffix, ending = arguments.suffix
+    ending = ending or (".fits.fz" if arguments.compress else ".fits")
+    names = MaskNames(suffix, arguments.out_dir, ending)
     try:
         inputs = list_inputs(arguments.im_path, names)
         folder = Path(arguments.config_dir or ".")
@@ -359,9 +369,8 @@ def _outputs(task, network, names, log, previews):
             outputs.append(Shares(task.classes))
         if previews:
             # It ends after the masks, being the first to begin.
-            picture = previews.Preview(
-                path.with_suffix(".png"), Path(source.given).name, task.classes
-            )
+            name = Path(source.given).name
+            picture = previews.Preview(names.picture(source), name, task.classes)
             outputs.insert(0, picture)
         return outputs
 

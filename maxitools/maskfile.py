@@ -1,9 +1,13 @@
 """A file of masks, written as they come."""
 
+import gzip
 import os
+import shutil
+import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from math import prod
+from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
@@ -31,7 +35,7 @@ class MaskFile:
     Parameters
     ----------
     path : path-like
-        Where the file appears.
+        Where the file appears; a name that ends with `.gz` has it zipped.
 
     Attributes
     ----------
@@ -47,29 +51,30 @@ class MaskFile:
     """
 
     def __init__(self, path):
-        self._path = path
-        self._end = 0
+        self._path = Path(path)
+        self._end, self.empty = 0, True
         self.seconds = 0.0
         self._context = ExitStack()
 
-    @property
-    def empty(self):
-        return self._end == 0
-
     def __enter__(self):
         with self._errors_told():
-            self._handle = self._context.enter_context(whole_file(self._path)).fileno()
+            file = self._context.enter_context(whole_file(self._path))
+            if self._path.suffix == ".gz":
+                file = self._context.enter_context(_zipped(file, self._path.parent))
+        self._handle = file.fileno()
         self._writer = self._context.enter_context(Behind())
         return self
 
     def __exit__(self, *exception):
+        if exception[0] is None:
+            self._later(self._finish)
         with self._errors_told():
             self._context.__exit__(*exception)
 
     def append(self, data):
         """Add bytes of HDUs that are copied as they are, whole blocks by the end."""
-        self._writer.call(self._write, data, self._end)
-        self._end += len(data)
+        self._later(self._append, data)
+        self.empty = False
 
     def append_image(self, header):
         """
@@ -80,13 +85,8 @@ class MaskFile:
         header : astropy.io.fits.Header
             Of an image.
         """
-        text = header.tostring().encode("ascii")
-        self._writer.call(self._write, text, self._end)
-        self._shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
-        self._dtype = np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
-        self._start = self._end + len(text)
-        self._end = self._start + -(-prod(self._shape) * self._dtype.itemsize // BLOCK) * BLOCK
-        self._writer.call(self._reach, self._end)
+        self._later(self._append_image, header)
+        self.empty = False
 
     def write_rows(self, index, first, rows):
         """
@@ -97,29 +97,45 @@ class MaskFile:
         index : tuple of int
             Place of the plane along the axes before the last two.
         first : int
-            First of the rows.
+            First of the rows, which come in their order.
         rows : ndarray, (n, W)
             Their values.
         """
+        self._later(self._write_rows, index, first, rows)
+
+    def _append(self, data):
+        self._write(data, self._end)
+        self._end += len(data)
+
+    def _append_image(self, header):
+        self._append(header.tostring().encode("ascii"))
+        self._shape, self._dtype = form(header)
+        self._start = self._end
+        self._end += -(-prod(self._shape) * self._dtype.itemsize // BLOCK) * BLOCK
+        os.ftruncate(self._handle, self._end)
+
+    def _write_rows(self, index, first, rows):
         place = int(np.ravel_multi_index((*index, first, 0), self._shape))
-        self._writer.call(
-            self._write, rows, self._start + place * self._dtype.itemsize, self._dtype
-        )
+        data = np.ascontiguousarray(rows, self._dtype).data.cast("B")
+        self._write(data, self._start + place * self._dtype.itemsize)
 
-    def _reach(self, end):
-        with self._errors_told():
-            os.ftruncate(self._handle, end)
+    def _finish(self):
+        """Write what has been kept back."""
 
-    def _write(self, data, place, dtype=None):
+    def _later(self, function, *arguments):
+        self._writer.call(self._timed, function, *arguments)
+
+    def _timed(self, function, *arguments):
         start = time.perf_counter()
-        if dtype is not None:
-            data = np.ascontiguousarray(data, dtype).data.cast("B")
-        view = memoryview(data)
         with self._errors_told():
-            while len(view):
-                written = os.pwrite(self._handle, view, place)
-                view, place = view[written:], place + written
+            function(*arguments)
         self.seconds += time.perf_counter() - start
+
+    def _write(self, data, place):
+        view = memoryview(data)
+        while len(view):
+            written = os.pwrite(self._handle, view, place)
+            view, place = view[written:], place + written
 
     @contextmanager
     def _errors_told(self):
@@ -128,3 +144,20 @@ class MaskFile:
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"{self._path}: cannot be written ({reason})") from None
+
+
+def form(header):
+    """Shape of an image as its header has it, and type of its pixels as FITS stores them."""
+    shape = tuple(header[f"NAXIS{i}"] for i in range(header["NAXIS"], 0, -1))
+    return shape, np.dtype(fits.BITPIX2DTYPE[header["BITPIX"]]).newbyteorder(">")
+
+
+@contextmanager
+def _zipped(file, folder):
+    """A file to write to, in any order; what it holds in the end is zipped into another."""
+    with tempfile.TemporaryFile(dir=folder) as plain:
+        yield plain
+        # Masks shrink so much that more effort gains little.
+        with gzip.GzipFile("", "wb", 1, file, mtime=0) as zipped:
+            plain.seek(0)
+            shutil.copyfileobj(plain, zipped, 1 << 20)

@@ -7,6 +7,8 @@ from pathlib import Path
 FITS = re.compile(r"\.(fits?|fts)(\.(fz|gz))?$", re.IGNORECASE)
 # Those of ours, and those of the published programs.
 _KNOWN = (".masks", ".mask")
+# Of files that are plain, zipped as a whole, and compressed tile by tile.
+ENDINGS = (".fits", ".fits.gz", ".fits.fz")
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,13 @@ class MaskNames:
         alone was asked for.
     folder : path-like, optional
         Where the files go; beside each image when not given.
+    ending : str
+        Of `ENDINGS`: what comes last, which says how the file is written.
     """
 
     suffix: str = ".masks"
     folder: object = None
+    ending: str = ".fits"
 
     def path(self, source):
         """
@@ -40,8 +45,13 @@ class MaskNames:
             `file.masks.fits`, or `file.masks<n>.fits` for one HDU.
         """
         number = "" if source.hdu is None else source.hdu
-        name = f"{FITS.sub('', source.path.name)}{self.suffix}{number}.fits"
+        name = f"{FITS.sub('', source.path.name)}{self.suffix}{number}{self.ending}"
         return (source.path.parent if self.folder is None else Path(self.folder)) / name
+
+    def picture(self, source):
+        """Where the picture of an input goes: beside the masks."""
+        path = self.path(source)
+        return path.with_name(FITS.sub(".png", path.name))
 
     def include(self, name):
         """Whether a file's name is that of masks: these, ours or the published programs'."""
@@ -54,13 +64,25 @@ DEFAULT = MaskNames()
 
 def suffix(text):
     """
-    A suffix as a user gives it.
+    Read a suffix as a user gives it, `.masks` or with an ending, `.masks.fits.gz`.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    suffix : str
+        Without the ending.
+    ending : str or None
+        Of `ENDINGS`; None where it is left open.
 
     Raises
     ------
     ValueError
         When files of masks would lose their names or their folder by it.
     """
-    if "/" in text or not re.search("[a-z]", text, re.IGNORECASE):
+    stem, ending = re.fullmatch(r"(.*?)(\.fits(?:\.fz|\.gz)?|\.fz|\.gz)?", text, re.DOTALL).groups()
+    if "/" in text or not re.search("[a-z]", stem, re.IGNORECASE):
         raise ValueError(f"expected a suffix with a letter and without a slash, found '{text}'")
-    return text
+    return stem, ending and f".fits{ending.removeprefix('.fits')}"

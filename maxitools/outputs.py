@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from maxitools.atomic import append_line, check_room, remove_forgotten
 from maxitools.classes import BY_NAME
+from maxitools.compression import CompressedFile
 from maxitools.frames import is_whole
 from maxitools.inputs import InputError
 from maxitools.maskfile import MaskFile
@@ -233,7 +234,8 @@ class Masks(Output):
         self._path, self._task, self._network = path, task, network
 
     def __enter__(self):
-        self._file = MaskFile(self._path).__enter__()
+        kind = CompressedFile if Path(self._path).suffix == ".fz" else MaskFile
+        self._file = kind(self._path).__enter__()
         return self
 
     def __exit__(self, *exception):

@@ -364,6 +364,35 @@ def test_suffix_gives_the_names_of_the_published_command(run, sky):
     np.testing.assert_array_equal(fits.getdata("a.mask3.fits"), truth()[:, ::-1])
 
 
+def test_masks_are_compressed_and_zipped_as_asked(run, sky):
+    exposure(sky).writeto("a.fits")
+    assert run("a.fits") == 0
+    forms = {
+        "a.masks.fits.fz": ["--compress"],
+        "a.flags.fits.fz": ["--suffix", ".flags.fits.fz"],
+        "a.masks.fits.gz": ["--suffix", ".masks.gz"],
+        "a.masks2.fits.gz": ["--suffix", ".masks.fits.gz"],
+    }
+    for name, arguments in forms.items():
+        path = "a.fits[2]" if name.startswith("a.masks2") else "a.fits"
+        assert run(path, *arguments, "--preview") == 0
+        with fits.open(name) as made, fits.open("a.masks.fits") as plain:
+            assert len(made) == (1 if path == "a.fits[2]" else len(plain))
+            mask, expected = made["CCD", 1], plain["CCD", 1]
+            np.testing.assert_array_equal(mask.data, expected.data)
+            assert WCS(mask.header).celestial.wcs.compare(WCS(expected.header).celestial.wcs)
+            assert mask.header["M13"] == expected.header["M13"]
+    assert {path.name for path in Path().glob("*.png")} == {
+        "a.masks.png",
+        "a.masks2.png",
+        "a.flags.png",
+    }
+    before = {name: Path(name).stat().st_mtime_ns for name in forms}
+    for arguments in forms.values():
+        assert run(".", *arguments, "--skip_existing") == 0
+    assert {name: Path(name).stat().st_mtime_ns for name in forms} == before
+
+
 def stamps():
     return {path.name: path.stat().st_mtime_ns for path in Path().glob("*.masks.fits")}
 
@@ -437,6 +466,8 @@ def test_earlier_masks_stay_when_a_run_fails(run, sky):
     [
         (["gone.fits"], "gone.fits: no such file"),
         (["a.fits", "--single_mask", "1", "--proba_thresh", "0"], "contradicts"),
+        (["a.fits", "--compress", "--suffix", ".m.gz"], "contradicts --suffix .fits.gz"),
+        (["a.fits", "--suffix", ".fits.gz"], "expected a suffix with a letter"),
         (["a.fits", "--grow", "2", "--proba_thresh", "0"], "--grow needs thresholded maps"),
         (["a.fits", "--flag_value", "2", "--proba_thresh", "0"], "--flag_value needs thresholded"),
         (["a.fits", "--flag_value", "2", "--single_mask", "1"], "contradicts --single_mask"),
