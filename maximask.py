@@ -20,7 +20,7 @@ from maxitools.naming import DEFAULT, MaskNames
 # Imports that take time wait until the arguments are known to be good.
 
 
-def mask(image, net_path=None, batch_size=8, threads=None, **choices):
+def mask(image, net_path=None, batch_size=8, threads=None, device="auto", **choices):
     """
     Masks of an image, as the command makes them.
 
@@ -33,7 +33,10 @@ def mask(image, net_path=None, batch_size=8, threads=None, **choices):
     batch_size : int
         Tiles per network call.
     threads : int, optional
-        CPU threads; all cores when not given. The first call in a process decides.
+        CPU threads; all cores when not given. With TensorFlow the first call in a process
+        decides.
+    device : {"auto", "cpu", "gpu"}
+        Where the network runs: on a GPU where there is one, or as told.
     classes : str or sequence of str, optional
         Classes that are wanted, as `"CR,TRL"` or `"all,-BG"`; all when not given.
     config_dir : path-like, optional
@@ -60,17 +63,19 @@ def mask(image, net_path=None, batch_size=8, threads=None, **choices):
     from maxitools import arrays
 
     if arrays.is_nddata(image):
-        return arrays.flagged(image, flags(image, net_path, batch_size, threads, **choices))
-    return arrays.masks(image, net_path, batch_size, threads, choices)
+        return arrays.flagged(image, flags(image, net_path, batch_size, threads, device, **choices))
+    return arrays.masks(image, net_path, batch_size, threads, device, choices)
 
 
-def flags(image, net_path=None, batch_size=8, threads=None, flag_value=None, **choices):
+def flags(
+    image, net_path=None, batch_size=8, threads=None, device="auto", flag_value=None, **choices
+):
     """
     One map of an image, as `--single_mask` or `--flag_value` make it.
 
     Parameters
     ----------
-    image, net_path, batch_size, threads, **choices
+    image, net_path, batch_size, threads, device, **choices
         As for `mask`.
     flag_value : int, optional
         Value of a pixel in any class but the background; the sum of the codes of its classes
@@ -84,16 +89,18 @@ def flags(image, net_path=None, batch_size=8, threads=None, flag_value=None, **c
     from maxitools import arrays
 
     choices = {**choices, "single_mask": flag_value is None, "flag_value": flag_value}
-    return arrays.masks(image, net_path, batch_size, threads, choices)
+    return arrays.masks(image, net_path, batch_size, threads, device, choices)
 
 
-def probabilities(image, net_path=None, batch_size=8, threads=None, prior_modif=False, **choices):
+def probabilities(
+    image, net_path=None, batch_size=8, threads=None, device="auto", prior_modif=False, **choices
+):
     """
     Probabilities of an image's pixels, at the priors of the network's training.
 
     Parameters
     ----------
-    image, net_path, batch_size, threads, **choices
+    image, net_path, batch_size, threads, device, **choices
         As for `mask`.
     prior_modif : bool
         Whether to adapt them to other priors, as the command does.
@@ -106,7 +113,7 @@ def probabilities(image, net_path=None, batch_size=8, threads=None, prior_modif=
     from maxitools import arrays
 
     choices = {**choices, "prior_modif": prior_modif, "proba_thresh": False}
-    return arrays.masks(image, net_path, batch_size, threads, choices)
+    return arrays.masks(image, net_path, batch_size, threads, device, choices)
 
 
 def __getattr__(name):

@@ -17,7 +17,7 @@ from maxitools.messages import refuse
 # Imports that take time wait until the arguments are known to be good.
 
 
-def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
+def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None, device="auto"):
     """
     Probability that an image was taken with a tracking error.
 
@@ -33,7 +33,10 @@ def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
     batch_size : int
         Tiles per network call.
     threads : int, optional
-        CPU threads; all cores when not given. The first call in a process decides.
+        CPU threads; all cores when not given. With TensorFlow the first call in a process
+        decides.
+    device : {"auto", "cpu", "gpu"}
+        Where the network runs: on a GPU where there is one, or as told.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def probability(image, net_path=None, prior=0.05, batch_size=8, threads=None):
     """
     from maxitools import arrays
 
-    return arrays.probability(image, net_path, prior, batch_size, threads)
+    return arrays.probability(image, net_path, prior, batch_size, threads, device)
 
 
 def _prior(text):

@@ -23,10 +23,10 @@ def is_nddata(image):
     return isinstance(image, NDData)
 
 
-def probability(image, net_path, prior, batch_size, threads):
+def probability(image, net_path, prior, batch_size, threads, device):
     """As `maxitrack.probability`."""
     image = _pixels(image)
-    network = networks.loaded(net_path or shipped_folder() / "model", "track", threads)
+    network = networks.loaded(net_path or shipped_folder() / "model", "track", threads, device)
     images = [(None, network.recipe.normalise(image), image.shape)]
     ((_, _, answers),) = track_answers(images, network.recipe, network.tracks(), batch_size)
     if isinstance(answers, Exception):
@@ -38,13 +38,13 @@ def _pixels(image):
     return np.asarray(image.data if is_nddata(image) else image)
 
 
-def masks(image, net_path, batch_size, threads, choices):
+def masks(image, net_path, batch_size, threads, device, choices):
     """
     Masks, or probabilities, of an image.
 
     Parameters
     ----------
-    image, net_path, batch_size, threads
+    image, net_path, batch_size, threads, device
         As for `maximask.mask`.
     choices : dict
         Arguments of `maxitools.tasks.task_for`; `classes` may be a text, and `config_dir`
@@ -56,7 +56,7 @@ def masks(image, net_path, batch_size, threads, choices):
         Of the task's shape and type.
     """
     image = _pixels(image)
-    network = networks.loaded(net_path or shipped_folder() / "model", "mask", threads)
+    network = networks.loaded(net_path or shipped_folder() / "model", "mask", threads, device)
     task = _task(network.recipe, **choices)
     found = np.zeros(task.shape(image.shape), task.dtype)
     if has_data(image):

@@ -7,10 +7,12 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from maxitools.classes import OLD_NAMES
-from maxitools.decisions import modify, prior_factor
+from maxitools.decisions import prior_factor
+from maxitools.graphs import LiteGraph, TensorGraph
 from maxitools.network import Network, NetworkError, Recipe
 from maxitools.normalisation import RECIPES
-from maxitools.tiling import HaloTiling, inner, stacked
+from maxitools.runtime import tensorflow_on_gpu
+from maxitools.tiling import HaloTiling
 
 
 class FrozenNetwork(Network):
@@ -56,56 +58,27 @@ class FrozenNetwork(Network):
             reason = f"no {error}" if isinstance(error, KeyError) else error
             raise NetworkError(f"{mark}: not a description of a network ({reason})") from None
 
-    def _load(self):
-        graph = self.tf.compat.v1.GraphDef()
-        graph.ParseFromString((self.path / self.description["graph"]).read_bytes())
-        names = {node.name for node in graph.node}
-        for key in ("input", "output"):
-            if self.description[key].partition(":")[0] not in names:
-                raise NetworkError(f"{self.path}: its graph holds no {self.description[key]}")
-        self._graph = graph
-
-    def _function(self, finish):
-        place, result = self.description["input"], self.description["output"]
-        (node,) = (node for node in self._graph.node if f"{node.name}:0" == place)
-        shape = self.tf.TensorShape(node.attr["shape"].shape)
-
-        def function(pixels):
-            (answers,) = self.tf.graph_util.import_graph_def(
-                self._graph, {place: pixels}, [result], name=""
-            )
-            return finish(answers)
-
-        pixels = self.tf.TensorSpec(shape, self.tf.float32)
-        return self.tf.function(function, input_signature=[pixels], autograph=False)
+    def _load(self, threads, device):
+        path = self.path / self.description["graph"]
+        tf = tensorflow_on_gpu(threads, device)
+        if tf:
+            place, result = self.description["input"], self.description["output"]
+            self._graph = TensorGraph(tf, path, place, result)
+        else:
+            lite = path.with_suffix(".tflite")
+            if not lite.exists():
+                raise NetworkError(
+                    f"{lite}: no such file; `python -m training.export {self.path}` makes it from "
+                    "the network's weights"
+                )
+            self._graph = LiteGraph(lite, threads)
+        return self._graph.device, self._graph.version
 
     def _masks(self, indices, factors, limits):
-        tf = self.tf
-        block = self.description.get("block", 1)
-        # The channels hold the classes of each pixel of a block.
-        pixels = range(block**2)
-        indices = [len(self.recipe.classes) * pixel + i for pixel in pixels for i in indices]
-        factors = np.tile(factors, len(pixels)).astype(np.float32)
-        if limits is not None:
-            limits = np.tile(_logit(limits), len(pixels)).astype(np.float32)
-
-        def finish(logits):
-            logits = self._select(logits, indices)
-            if limits is None:
-                answers = modify(tf.sigmoid(logits), factors)
-            else:
-                # Row by row: an operation on so few classes at a time would take twice as long.
-                row = tf.tile(limits, tf.shape(logits)[2:3])
-                above = tf.reshape(logits, (-1, tf.size(row))) > row
-                answers = tf.reshape(tf.cast(above, tf.uint8), tf.shape(logits))
-            return answers if block == 1 else tf.nn.depth_to_space(answers, block)
-
-        function = self._function(finish)
-        return lambda tiles: inner(tiles, function(stacked(tiles)).numpy())
+        return self._graph.masks(indices, factors, limits, self.description.get("block", 1))
 
     def _tracks(self):
-        function = self._function(self.tf.identity)
-        return lambda tiles: function(stacked(tiles)).numpy()
+        return self._graph.tracks()
 
     def combine(self, answers, prior):
         # Log-odds of all tiles, each with the weight that the network gives it.
@@ -129,8 +102,3 @@ def _recipe(description):
         given = {OLD_NAMES.get(k, k): float(v) for k, v in description[key].items()}
         values[key] = {name: given[name] for name in classes}
     return Recipe(normalise, tiling, classes, **values)
-
-
-def _logit(probability):
-    with np.errstate(divide="ignore"):
-        return np.log(probability) - np.log1p(-probability)

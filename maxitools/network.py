@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maxitools.decisions import prior_factor, raw_threshold
-from maxitools.runtime import import_tensorflow, silent_stderr
+from maxitools.runtime import NoGpuError, silent_stderr
 
 
 class NetworkError(ValueError):
@@ -57,6 +57,11 @@ class Network(ABC):
         What it answers.
     recipe : Recipe
         How images reach it.
+
+    Attributes
+    ----------
+    device, version : str
+        Once it is loaded: "CPU" or "GPU", and what runs it, by name and version.
     """
 
     def __init__(self, path, task, recipe):
@@ -91,13 +96,13 @@ class Network(ABC):
             When its description is not understood.
         """
 
-    def load(self, threads=None):
+    def load(self, threads=None, device="auto"):
         """
-        Import TensorFlow and read graph and weights.
+        Read graph and weights, and start what runs them.
 
         Parameters
         ----------
-        threads : int, optional
+        threads, device : optional
             As for `maxitools.runtime.import_tensorflow`.
 
         Returns
@@ -108,14 +113,15 @@ class Network(ABC):
         Raises
         ------
         NetworkError
-            When they cannot be read.
+            When they cannot be read, or what runs them is missing.
         """
-        self.tf = import_tensorflow(threads)
         try:
             with silent_stderr():
-                self._load()
+                self.device, self.version = self._load(threads, device)
         except NetworkError:
             raise
+        except (ImportError, NoGpuError) as error:
+            raise NetworkError(f"{self.path}: {error}") from error
         except Exception as error:
             # TensorFlow's reader raises nearly any type on a damaged file.
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -190,8 +196,8 @@ class Network(ABC):
         """
 
     @abstractmethod
-    def _load(self):
-        """Read graph and weights."""
+    def _load(self, threads, device):
+        """Do what `load` does; the device that is used, "CPU" or "GPU", and what runs there."""
 
     @abstractmethod
     def _masks(self, indices, factors, limits):
@@ -211,8 +217,3 @@ class Network(ABC):
     @abstractmethod
     def _tracks(self):
         """What `tracks` returns."""
-
-    def _select(self, scores, indices):
-        """The wanted classes of a tensor (..., C), in the wanted order."""
-        everything = indices == list(range(scores.shape[-1]))
-        return scores if everything else self.tf.gather(scores, indices, axis=-1)

@@ -48,7 +48,7 @@ def find(net_path, task):
 _loaded = {}
 
 
-def loaded(net_path, task, threads=None):
+def loaded(net_path, task, threads=None, device="auto"):
     """
     A network that is found and loaded; the last one of each task is kept.
 
@@ -56,7 +56,7 @@ def loaded(net_path, task, threads=None):
     ----------
     net_path, task
         As for `find`.
-    threads
+    threads, device
         As for `maxitools.network.Network.load`.
 
     Returns
@@ -68,7 +68,7 @@ def loaded(net_path, task, threads=None):
     NetworkError
         When there is none, or it cannot be read.
     """
-    path = Path(net_path).resolve()
-    if task not in _loaded or _loaded[task][0] != path:
-        _loaded[task] = path, find(path, task).load(threads)
+    key = Path(net_path).resolve(), threads, device
+    if task not in _loaded or _loaded[task][0] != key:
+        _loaded[task] = key, find(net_path, task).load(threads, device)
     return _loaded[task][1]

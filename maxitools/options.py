@@ -91,6 +91,12 @@ def shared():
     network.add_argument(
         "--threads", type=positive, metavar="N", help="CPU threads (default: one per core)"
     )
+    network.add_argument(
+        "--device",
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        help="where the network runs (default: auto, a GPU where there is one)",
+    )
     run = parser.add_argument_group("run")
     run.add_argument(
         "--log",

@@ -74,7 +74,7 @@ def mask_header(header, shape, dtype, primary, cards):
     return mask
 
 
-def class_cards(task, device, tf_version):
+def class_cards(task, device, version):
     """
     Cards that tell how a mask was made.
 
@@ -84,8 +84,8 @@ def class_cards(task, device, tf_version):
         What was asked for.
     device : {"CPU", "GPU"}
         What the network ran on.
-    tf_version : str
-        Version of TensorFlow.
+    version : str
+        What ran it: "TensorFlow" or "LiteRT", and the version.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def class_cards(task, device, tf_version):
     cards = [
         ("MM_UTC", time.asctime(time.gmtime(now)), "MaxiMask processing date, UTC"),
         ("MM_LOC", time.asctime(time.localtime(now)), "MaxiMask processing date, local"),
-        ("MM_TF_V", tf_version, "TensorFlow version"),
+        ("MM_TF_V", version.removeprefix("TensorFlow "), "version of TensorFlow, or of LiteRT"),
         ("MM_HBACK", device, "hardware that ran the network"),
     ]
     if task.priors is None:
@@ -260,9 +260,7 @@ class Masks(Output):
             self._file.write_rows((place, *plane.index), rows.start, mask)
 
     def _header(self, hdu):
-        tf = self._network.tf
-        device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        cards = class_cards(self._task, device, tf.__version__)
+        cards = class_cards(self._task, self._network.device, self._network.version)
         shape = self._task.shape(hdu.shape)
         return mask_header(hdu.header, shape, self._task.dtype, self._file.empty, cards)
 

@@ -58,12 +58,13 @@ def load(network, arguments):
         When it cannot be read.
     """
     start = time.perf_counter()
-    network.load(arguments.threads)
+    network.load(arguments.threads, arguments.device)
     # What is loaded stays: there is no garbage to look for in it.
     gc.freeze()
     if arguments.verbose:
         seconds = time.perf_counter() - start
-        say(f"{network.path}: loaded in {seconds:.1f} s")
+        where = f"{network.version} on the {network.device}"
+        say(f"{network.path}: loaded in {seconds:.1f} s, to run in {where}")
 
 
 def left_to_do(inputs, there, log=None, verbose=False):

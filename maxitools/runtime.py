@@ -1,8 +1,9 @@
-"""Starting TensorFlow, quietly."""
+"""Where networks run; starting TensorFlow, quietly, where one needs it."""
 
 import os
 import sys
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 @contextmanager
@@ -36,7 +37,11 @@ def _without_keras():
             os.environ[key] = saved
 
 
-def import_tensorflow(threads=None):
+class NoGpuError(RuntimeError):
+    """A GPU is asked for, and there is none that TensorFlow can use."""
+
+
+def import_tensorflow(threads=None, device="auto"):
     """
     Import TensorFlow, quietly.
 
@@ -45,23 +50,76 @@ def import_tensorflow(threads=None):
     threads : int, optional
         CPU threads that its operations may use; all cores when not given. Only the
         first call in a process decides.
+    device : {"auto", "cpu", "gpu"}
+        What it may use: any GPU there is, none, or one by all means. Only the first call in a
+        process hides the GPU.
 
     Returns
     -------
     module
+
+    Raises
+    ------
+    ImportError
+        When it is not installed.
+    NoGpuError
+        When there has to be a GPU and it finds none.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with silent_stderr(), _without_keras():
-            import tensorflow as tf
-
+            try:
+                import tensorflow as tf
+            except ModuleNotFoundError as error:
+                if error.name != "tensorflow":
+                    raise
+                message = "this needs TensorFlow, which is not installed: pip install tensorflow"
+                raise ImportError(message) from None
             if threads:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
                 tf.config.threading.set_inter_op_parallelism_threads(1)
-            for gpu in tf.config.list_physical_devices("GPU"):
+            if device == "cpu":
+                tf.config.set_visible_devices([], "GPU")
+            for gpu in tf.config.get_visible_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
             tf.get_logger().setLevel("ERROR")
             tf.zeros(())  # starts the devices, which write a greeting
     import tensorflow as tf
 
+    if device == "gpu" and not tf.config.get_visible_devices("GPU"):
+        raise NoGpuError("TensorFlow finds no GPU that it can use")
     return tf
+
+
+def tensorflow_on_gpu(threads=None, device="auto"):
+    """
+    TensorFlow where a GPU is to be used, without importing it where none is.
+
+    Parameters
+    ----------
+    threads, device
+        As for `import_tensorflow`.
+
+    Returns
+    -------
+    module or None
+
+    Raises
+    ------
+    ImportError, NoGpuError
+        When there has to be a GPU, as by `import_tensorflow`.
+    """
+    if device == "gpu":
+        return import_tensorflow(threads, device)
+    if device == "cpu" or not _gpu_devices():
+        return None
+    try:
+        tf = import_tensorflow(threads)
+    except ImportError:
+        return None
+    return tf if tf.config.get_visible_devices("GPU") else None
+
+
+def _gpu_devices():
+    """Files that the drivers of NVIDIA and of AMD make; an import would take seconds to tell."""
+    return [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("kfd")]

@@ -1,10 +1,10 @@
 """Stand-in networks whose answers follow from the pixels, and images to give them."""
 
-import json
 import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,12 @@ def write_network(folder, task, outputs, **description):
     **description
         More of `network.json`.
     """
-    from maxitools.runtime import import_tensorflow
+    import tensorflow as tf
 
-    tf = import_tensorflow()
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    from training.export import write_description, write_graph
 
-    pixels = tf.TensorSpec((None, None, None, 2), tf.float32, name="pixels")
-    function = tf.function(lambda pixels: tf.identity(outputs(tf, pixels), name="answers"))
-    frozen = convert_variables_to_constants_v2(function.get_concrete_function(pixels))
     folder.mkdir(parents=True)
-    (folder / "graph.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    write_graph(folder / "graph.pb", partial(outputs, tf), 2, "answers")
     description = {
         "format": 1,
         "task": task,
@@ -48,7 +44,7 @@ def write_network(folder, task, outputs, **description):
         "normalisation": "two_scale",
         **description,
     }
-    (folder / "network.json").write_text(json.dumps(description))
+    write_description(folder, description)
 
 
 def _mask_logits(tf, pixels):

@@ -8,15 +8,13 @@ et al. 2018); those of trainings from different starts have not.
 """
 
 import argparse
-import json
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from training.export import write
-from training.train import TASKS
+from training.tasks import fill, read_description
 
 
 def mean_of(paths, network):
@@ -42,15 +40,8 @@ def mean_of(paths, network):
     """
     total = [np.zeros(weight.shape) for weight in network.weights]
     for path in paths:
-        try:
-            # Keras warns at length before it fails.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                network.load_weights(path)
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(f"{path}: no weights of this network ({reason})") from None
-        total = [sums + new for sums, new in zip(total, network.get_weights(), strict=True)]
+        new = fill(network, path).get_weights()
+        total = [sums + weight for sums, weight in zip(total, new, strict=True)]
     network.set_weights([sums / len(paths) for sums in total])
     return network
 
@@ -69,15 +60,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
 
     try:
-        description = json.loads(options.description.read_text(encoding="utf-8"))
-        task = TASKS[description["task"]]
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"average: {options.description}: no description of a network ({error})")
-    try:
+        task, description = read_description(options.description)
         network = mean_of(options.weights, task.architecture())
+        write(options.output, task.bare(network), description)
     except ValueError as error:
         sys.exit(f"average: {error}")
-    write(options.output, task.bare(network), description)
     network.save_weights(options.output / "network.weights.h5")
 
 

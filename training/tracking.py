@@ -4,9 +4,15 @@ import numpy as np
 from keras import ops
 
 from maxitools.normalisation import two_scale
-from training.architectures import CELL, STAMP, stamp_network, star_stamps, tracking_network
+from training.architectures import (
+    CELL,
+    STAMP,
+    fold,
+    stamp_network,
+    star_stamps,
+    tracking_network,
+)
 from training.dataset import SceneFolder
-from training.export import fold
 
 MESH = 128
 # Stamps kept from an exposure, in a batch, and from a tile in use.

@@ -1,7 +1,9 @@
 """Train a network on scenes; started again, it goes on where it stopped.
 
 ``python -m training.train SCENES OUTPUT``: OUTPUT gets ``log.csv`` (loss by epoch), ``state/``
-(the last checkpoint) and ``network/``, which the commands load with ``--net_path``.
+(the last checkpoint), ``final.weights.h5`` and ``network.json``. Where Keras runs on TensorFlow it
+also gets ``network/``, which the commands load with ``--net_path``; elsewhere ``python -m
+training.export OUTPUT --weights OUTPUT/final.weights.h5`` makes that later.
 """
 
 import argparse
@@ -9,10 +11,8 @@ from pathlib import Path
 
 import keras
 
-from training import masking, tracking
-from training.export import write
-
-TASKS = {"mask": masking, "track": tracking}
+from training.export import write, write_description
+from training.tasks import TASKS
 
 
 class Export(keras.callbacks.Callback):
@@ -63,16 +63,14 @@ def main(arguments=None):
     )
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=1.0), loss)
     options.output.mkdir(parents=True, exist_ok=True)
-    model.fit(
-        dataset,
-        epochs=options.epochs,
-        shuffle=False,
-        callbacks=[
-            Export(options.output / "network", task, dataset, every=5),
-            keras.callbacks.CSVLogger(options.output / "log.csv", append=True),
-            keras.callbacks.BackupAndRestore(options.output / "state", delete_checkpoint=False),
-        ],
-    )
+    write_description(options.output, task.describe(dataset))
+    callbacks = [
+        keras.callbacks.CSVLogger(options.output / "log.csv", append=True),
+        keras.callbacks.BackupAndRestore(options.output / "state", delete_checkpoint=False),
+    ]
+    if keras.backend.backend() == "tensorflow":
+        callbacks.append(Export(options.output / "network", task, dataset, every=5))
+    model.fit(dataset, epochs=options.epochs, shuffle=False, callbacks=callbacks)
     # A twin that was never compiled, as the state of the optimiser would triple the file.
     twin = task.architecture()
     twin.set_weights(model.get_weights())

@@ -1,15 +1,28 @@
 """Both kinds of network that were published."""
 
+from abc import abstractmethod
+
 import numpy as np
 
 from maxitools.decisions import modify, prior_factor
 from maxitools.network import Network
 from maxitools.published.recipes import recipe_1_0, recipe_1_2
+from maxitools.runtime import import_tensorflow
 from maxitools.tiling import inner, stacked
 
 
 class PublishedNetwork(Network):
     """What both kinds do alike: the answer about an exposure is the mean over its tiles."""
+
+    def _load(self, threads, device):
+        self.tf = import_tensorflow(threads, device)
+        self._read()
+        device = "GPU" if self.tf.config.get_visible_devices("GPU") else "CPU"
+        return device, f"TensorFlow {self.tf.__version__}"
+
+    @abstractmethod
+    def _read(self):
+        """Read graph and weights."""
 
     def combine(self, answers, prior):
         # Over the tiles of each image, then over images.
@@ -28,7 +41,7 @@ class SavedModelNetwork(PublishedNetwork):
     def read(cls, mark, task):
         return cls(mark.parent, task, recipe_1_2(task))
 
-    def _load(self):
+    def _read(self):
         self._model = self.tf.saved_model.load(str(self.path))
 
     def _masks(self, indices, factors, limits):
@@ -37,6 +50,10 @@ class SavedModelNetwork(PublishedNetwork):
 
         tf = self.tf
         factors = factors.astype(np.float32)
+
+        def select(scores):
+            everything = indices == list(range(scores.shape[-1]))
+            return scores if everything else tf.gather(scores, indices, axis=-1)
 
         def decide(probabilities):
             if limits is not None:
@@ -53,7 +70,7 @@ class SavedModelNetwork(PublishedNetwork):
         blocks = Blocks(
             read_layers(self._model.signatures["serving_default"]),
             self.recipe.tiling,
-            lambda logits: decide(self._select(tf.sigmoid(logits), indices)),
+            lambda logits: decide(select(tf.sigmoid(logits))),
             answer_as_published,
         )
         return lambda tiles: [blocks.answer(tile) for tile in tiles]
@@ -74,7 +91,7 @@ class CheckpointNetwork(PublishedNetwork):
     def read(cls, mark, task):
         return cls(mark.with_suffix(""), task, recipe_1_0(task))
 
-    def _load(self):
+    def _read(self):
         v1 = self.tf.compat.v1
         graph = self.tf.Graph()
         with graph.as_default():

@@ -1,0 +1,218 @@
+"""A frozen graph of ours and its answers: in LiteRT on a CPU, in TensorFlow on a GPU."""
+
+import os
+from importlib.metadata import version
+from itertools import product
+from threading import Lock
+
+import numpy as np
+from scipy.special import expit
+
+from maxitools.decisions import modify
+from maxitools.runtime import silent_stderr
+from maxitools.tiling import inner, stacked
+
+# Rows of blocks that are decided at once: they stay in the cache.
+_ROWS = 8
+
+
+class LiteGraph:
+    """
+    A graph in LiteRT, TensorFlow's small runtime.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file ``.tflite`` with one input, (N, H, W, channels), and one output.
+    threads : int, optional
+        CPU threads; all cores when not given.
+
+    Attributes
+    ----------
+    device, version : str
+        What it runs on, as headers tell.
+    """
+
+    device = "CPU"
+
+    def __init__(self, path, threads=None):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.version = f"LiteRT {version('ai-edge-litert')}"
+        self._graph = Interpreter(str(path), num_threads=threads or _cores())
+        (self._input,) = (tensor["index"] for tensor in self._graph.get_input_details())
+        (self._output,) = (tensor["index"] for tensor in self._graph.get_output_details())
+        self._shape, self._lock = None, Lock()
+
+    def masks(self, indices, factors, limits, block):
+        """
+        Make the function that answers tiles; see `maxitools.network.Network.masks`.
+
+        Parameters
+        ----------
+        indices, factors, limits
+            As for `maxitools.network.Network._masks`.
+        block : int
+            Side of the blocks of pixels whose logits, pixel by pixel, are the channels.
+
+        Returns
+        -------
+        callable
+        """
+        if limits is None:
+            # Modifying a probability moves its logit.
+            values, decide = np.log(factors), lambda logits, shifts: expit(logits - shifts)
+        else:
+            values, decide = _logit(limits), np.greater
+        values = values.astype(np.float32)
+
+        def answer(tile):
+            return self._answer(tile, lambda x: _decided(x, tile, block, indices, values, decide))
+
+        return lambda tiles: [answer(tile) for tile in tiles]
+
+    def tracks(self):
+        """Make the function that answers tiles; see `maxitools.network.Network.tracks`."""
+        return lambda tiles: np.stack([self._answer(tile, np.copy) for tile in tiles])
+
+    def _answer(self, tile, use):
+        """What `use` makes of the output for a tile; the output itself does not last."""
+        with self._lock:
+            if tile.pixels.shape != self._shape:
+                self._graph.resize_tensor_input(self._input, (1, *tile.pixels.shape))
+                with silent_stderr():
+                    self._graph.allocate_tensors()
+                self._shape = tile.pixels.shape
+            self._graph.set_tensor(self._input, tile.pixels[np.newaxis])
+            self._graph.invoke()
+            return use(self._graph.tensor(self._output)()[0])
+
+
+def _decided(logits, tile, block, indices, values, decide):
+    """
+    Choose among the logits of a tile, decide each, and take blocks apart.
+
+    Parameters
+    ----------
+    logits : ndarray, (H / block, W / block, block**2 * classes)
+    tile : maxitools.tiling.Tile
+    block : int
+    indices : list of int
+        Of the classes wanted.
+    values : ndarray, (C,)
+        Of each class wanted, for `decide`.
+    decide : callable
+        From logits and values to what is asked for, element by element.
+
+    Returns
+    -------
+    ndarray, (rows, columns, C)
+        Of the inner part of the tile.
+    """
+    width, channels = logits.shape[1:]
+    of_all = np.zeros(channels // block**2, np.float32)
+    of_all[indices] = values
+    # Whole rows: an operation on so few classes at a time would take twice as long.
+    of_row = np.tile(of_all, width * block**2)
+    rows, columns = tile.inner
+    first, last = rows.start // block, -(-rows.stop // block)
+    planes = None
+    for start in range(first, last, _ROWS):
+        part = logits[start : min(start + _ROWS, last)]
+        found = decide(part.reshape(len(part), -1), of_row)
+        found = found.reshape(len(part), width, block, block, -1)
+        if planes is None:
+            planes = np.empty((len(indices), last - first, block, width, block), found.dtype)
+        into = planes[:, start - first :][:, : len(part)]
+        for plane, index in zip(into, indices, strict=True):
+            for y, x in product(range(block), repeat=2):
+                plane[:, y, :, x] = found[:, :, y, x, index]
+    planes = planes.reshape(len(indices), -1, width * block)
+    begin = rows.start - first * block
+    planes = planes[:, begin : begin + rows.stop - rows.start, columns]
+    return np.moveaxis(planes.view(np.uint8) if planes.dtype == bool else planes, 0, -1)
+
+
+class TensorGraph:
+    """
+    A graph in TensorFlow.
+
+    Parameters
+    ----------
+    tf : module
+        TensorFlow, started.
+    path : Path
+        Of a file ``.pb``.
+    place, result : str
+        Names of its input and its output.
+
+    Attributes
+    ----------
+    device, version : str
+        What it runs on, as headers tell.
+
+    Raises
+    ------
+    ValueError
+        When the graph holds no such name.
+    """
+
+    device = "GPU"
+
+    def __init__(self, tf, path, place, result):
+        self._tf, self.version = tf, f"TensorFlow {tf.__version__}"
+        self._graph = tf.compat.v1.GraphDef()
+        self._graph.ParseFromString(path.read_bytes())
+        nodes = {f"{node.name}:0": node for node in self._graph.node}
+        for name in (place, result):
+            if name not in nodes:
+                raise ValueError(f"its graph holds no {name}")
+        self._place, self._result = place, result
+        self._spec = tf.TensorSpec(tf.TensorShape(nodes[place].attr["shape"].shape), tf.float32)
+
+    def masks(self, indices, factors, limits, block):
+        """As that of `LiteGraph`."""
+        tf = self._tf
+        # The decisions are part of what the GPU does: its answers are small then.
+        factors = np.tile(factors, block**2).astype(np.float32)
+        if limits is not None:
+            limits = np.tile(_logit(limits), block**2).astype(np.float32)
+
+        def finish(logits):
+            classes = logits.shape[-1] // block**2
+            of_blocks = [classes * pixel + i for pixel in range(block**2) for i in indices]
+            logits = tf.gather(logits, of_blocks, axis=-1)
+            if limits is None:
+                answers = modify(tf.sigmoid(logits), factors)
+            else:
+                answers = tf.cast(logits > limits, tf.uint8)
+            return answers if block == 1 else tf.nn.depth_to_space(answers, block)
+
+        function = self._function(finish)
+        return lambda tiles: inner(tiles, function(stacked(tiles)).numpy())
+
+    def tracks(self):
+        """As that of `LiteGraph`."""
+        function = self._function(self._tf.identity)
+        return lambda tiles: function(stacked(tiles)).numpy()
+
+    def _function(self, finish):
+        def function(pixels):
+            (answers,) = self._tf.graph_util.import_graph_def(
+                self._graph, {self._place: pixels}, [self._result], name=""
+            )
+            return finish(answers)
+
+        return self._tf.function(function, input_signature=[self._spec], autograph=False)
+
+
+def _logit(probability):
+    with np.errstate(divide="ignore"):
+        return np.log(probability) - np.log1p(-probability)
+
+
+def _cores():
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
