@@ -71,7 +71,7 @@ class FrozenNetwork(Network):
                     f"{lite}: no such file; `python -m training.export {self.path}` makes it from "
                     "the network's weights"
                 )
-            self._graph = LiteGraph(lite, threads)
+            self._graph = LiteGraph(lite, self.description["multiple"], threads)
         return self._graph.device, self._graph.version
 
     def _masks(self, indices, factors, limits):

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import expit
 
 from maxitools.decisions import modify
-from maxitools.runtime import silent_stderr
 from maxitools.tiling import inner, stacked
 
 # Rows of blocks that are decided at once: they stay in the cache.
@@ -24,6 +23,8 @@ class LiteGraph:
     ----------
     path : Path
         Of a file ``.tflite`` with one input, (N, H, W, channels), and one output.
+    side : int
+        Height and width of a small input, with which it is got ready.
     threads : int, optional
         CPU threads; all cores when not given.
 
@@ -35,14 +36,16 @@ class LiteGraph:
 
     device = "CPU"
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path, side, threads=None):
         from ai_edge_litert.interpreter import Interpreter
 
         self.version = f"LiteRT {version('ai-edge-litert')}"
         self._graph = Interpreter(str(path), num_threads=threads or _cores())
-        (self._input,) = (tensor["index"] for tensor in self._graph.get_input_details())
-        (self._output,) = (tensor["index"] for tensor in self._graph.get_output_details())
+        (pixels,), (answers,) = self._graph.get_input_details(), self._graph.get_output_details()
+        self._input, self._output = pixels["index"], answers["index"]
         self._shape, self._lock = None, Lock()
+        # Weights are sorted for this processor once, and its kernels report to stderr.
+        self._prepare((side, side, pixels["shape"][-1]))
 
     def masks(self, indices, factors, limits, block):
         """
@@ -75,14 +78,18 @@ class LiteGraph:
         """Make the function that answers tiles; see `maxitools.network.Network.tracks`."""
         return lambda tiles: np.stack([self._answer(tile, np.copy) for tile in tiles])
 
+    def _prepare(self, shape):
+        """Get ready for pixels of a shape (H, W, channels)."""
+        if shape != self._shape:
+            self._shape = None
+            self._graph.resize_tensor_input(self._input, (1, *shape))
+            self._graph.allocate_tensors()
+            self._shape = shape
+
     def _answer(self, tile, use):
         """What `use` makes of the output for a tile; the output itself does not last."""
         with self._lock:
-            if tile.pixels.shape != self._shape:
-                self._graph.resize_tensor_input(self._input, (1, *tile.pixels.shape))
-                with silent_stderr():
-                    self._graph.allocate_tensors()
-                self._shape = tile.pixels.shape
+            self._prepare(tile.pixels.shape)
             self._graph.set_tensor(self._input, tile.pixels[np.newaxis])
             self._graph.invoke()
             return use(self._graph.tensor(self._output)()[0])

@@ -283,7 +283,7 @@ def test_header_tells_how_the_mask_was_made(run, sky):
     header = fits.getheader("a.masks.fits")
     assert [header[f"M{i}"].partition(":")[0] for i in range(14)] == list(NAMES)
     assert (header["M13_PR"], header["M13_TH"]) == (0.1, 0.5)
-    assert (header["MM_HBACK"], header["MM_TF_V"][:7]) in (("CPU", "LiteRT "), ("GPU", "2."))
+    assert header["MM_TF_V"].startswith({"CPU": "LiteRT ", "GPU": "2."}[header["MM_HBACK"]])
     assert "MM_UTC" in header and "MM_LOC" in header
     assert "PRIOR" not in header and "THRESH" not in header
 

@@ -92,7 +92,7 @@ def test_both_graphs_of_the_shipped_network_answer_alike(limits):
     tile = Tile(pixels, Span(0, 256, 33, 255), Span(0, 320, 0, 251))
     tf = pytest.importorskip("tensorflow")
     graphs = (
-        LiteGraph(network.path / "graph.tflite"),
+        LiteGraph(network.path / "graph.tflite", 64),
         TensorGraph(tf, network.path / "graph.pb", "pixels:0", "logits:0"),
     )
     asked = [13, 0], np.array([0.5, 2.0]), limits, 2
