@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _SECTION = re.compile(r"\s*\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]\s*")
-# Space between the images of a sheet, in units of their side.
+# Space between the images of a sheet, in units of their mean side.
 _GAP = 0.04
 
 
@@ -131,10 +131,13 @@ def _sensible(found):
 
 
 def _sheet(shapes):
-    height, width = np.max(shapes, axis=0) * (1 + _GAP)
-    columns = max(1, round((len(shapes) * height / width) ** 0.5))
-    rows = -(-len(shapes) // columns)
-    return [
-        Place(i % columns * width, (rows - 1 - i // columns) * height, shape[1], shape[0])
-        for i, shape in enumerate(shapes)
-    ]
+    """One after the other in rows from the top, all together about as wide as high."""
+    gap = _GAP * np.sqrt(np.prod(shapes, axis=1)).mean()
+    widest = np.sqrt(np.prod(np.add(shapes, gap), axis=1).sum())
+    found, left, top, highest = [], 0, 0, 0
+    for height, width in shapes:
+        if left and left + width > widest:
+            left, top, highest = 0, top - highest - gap, 0
+        found.append(Place(left, top - height, width, height))
+        left, highest = left + width + gap, max(highest, height)
+    return found

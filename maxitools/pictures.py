@@ -18,6 +18,8 @@ except ImportError as error:
 
 # Longest side of what is drawn and least width of a picture with its words, in its pixels.
 _SIDE, _WIDTH = 1600, 700
+# Side up to which the pixels of a small image are shown as squares.
+_ENLARGED = 1000
 # Pixels that all detectors of a file may keep, of some six bytes each.
 _MOST_KEPT = 4_000_000
 
@@ -193,7 +195,7 @@ class Picture:
         )
         shape = [max(1, round(scale * size)) for size in (height, width)]
         # The pixels of a small image are shown as squares.
-        enlarged = max(1, _SIDE // max(shape))
+        enlarged = max(1, _ENLARGED // max(shape))
         grey, codes = np.zeros(shape, np.uint8), np.zeros(shape, np.int16)
         labels = []
         for (place, its_grey, its_codes), each in zip(turned, self._detectors, strict=True):
@@ -206,7 +208,7 @@ class Picture:
             ones = _fitted(np.ones_like(its_grey), np.add, into.shape)
             grey[rows, columns] = _zscaled(_fitted(its_grey, np.add, into.shape) / ones)
             room = [enlarged * n for n in into.shape]
-            if len(found) > 1 and room[1] > _font().getlength(each.label) and room[0] > _ROW:
+            if len(found) > 1 and room[1] > _font().getlength(each.label) and room[0] > 3 * _ROW:
                 top = enlarged * (shape[0] - y) - room[0]
                 labels.append((enlarged * x, top, each.label))
         grey, codes = (
