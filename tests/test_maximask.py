@@ -16,6 +16,7 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS
 from conftest import ROOT, command, truth, verified, write
 from PIL import Image
+from scipy import ndimage
 
 import maximask
 from maxitools.classes import NAMES
@@ -602,6 +603,20 @@ def test_previews_go_where_the_masks_go(run, two_detectors):
     arguments = "--preview", "--out_dir", "out", "--suffix", ".bad", "--single_mask", "yes"
     assert run("two.fits[2]", *arguments) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["two.bad2.fits", "two.bad2.png"]
+
+
+def test_the_planes_of_a_cube_lie_side_by_side_in_its_preview(run, here, sky):
+    write("cube.fits", np.stack([sky] * 4))
+    write("plane.fits", sky)
+    assert run(".", "--preview") == 0
+    cube, plane = (
+        np.array(Image.open(f"{name}.masks.png").convert("RGB")) for name in ("cube", "plane")
+    )
+    hits = [(picture == LINES["CR"][0]).all(-1) for picture in (cube, plane)]
+    # Those of the legend are alike in both; pixels of the lone plane are larger.
+    assert (
+        ndimage.label(hits[0], np.ones((3, 3)))[1] > 2 * ndimage.label(hits[1], np.ones((3, 3)))[1]
+    )
 
 
 def test_masks_are_the_same_with_a_preview(run, two_detectors):

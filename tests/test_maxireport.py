@@ -1,11 +1,13 @@
 """The page of a night: what the logs tell is in it, as text, and nothing else is."""
 
 import json
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from conftest import command
+from conftest import ROOT, command
 from PIL import Image
 
 import maxireport
@@ -232,6 +234,22 @@ def test_a_page_that_cannot_be_written_is_told(here):
     assert answer.returncode == 1
     assert answer.stderr == (
         "maxireport: no/night.html: cannot be written (No such file or directory)\n"
+    )
+
+
+def test_without_jinja_one_line_says_what_to_install(here):
+    (here / "night.log").write_text(json.dumps(lines("a.fits", here)[2]))
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+sys.modules["jinja2"] = None
+import maxireport
+maxireport.main(["night.log"])
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert answer.stderr == (
+        "maxireport: pages need Jinja2 and matplotlib: pip install 'maximask-maxitrack[report]'\n"
     )
 
 
