@@ -270,6 +270,7 @@ def _defects(differences):
     stack = np.stack([np.where(d.moved, d.extra / d.sky, np.inf) for d in witnesses])
     middle = np.where(told, _middle(stack, number, np.inf), 0)
     wide = ndimage.median_filter(middle, footprint=SPARSE)
+    edge = ~np.pad(np.ones(np.subtract(shape, 6), bool), 3)
     # In all frames but few: what differs from night to night is a star.
     last = np.maximum(number.astype(int) - 1, 0)
     few = (0.3 * last).astype(int)
@@ -280,22 +281,24 @@ def _defects(differences):
         one = sign * (middle - wide)
         least = sign * (np.take_along_axis(stack, rank[None], 0)[0] - wide)
         lines = _lines(one / sigma, one) & told
+        # At the edge of the detector, nobody can say what is usual there.
+        lines, cut = lines & ~edge, lines & edge
         clear = (one > np.maximum(limit, 5 * sigma)) & told & ~lines
         clear &= least > np.maximum(0.4 * one, single - 1)
         size = _sizes(clear)
         cluster = size > 1
         labels.mark(point, size == 1)
         labels.mark(line, lines)
-        doubtful = (one > np.maximum(1, 4 * sigma)) & ~clear
-        doubtful |= ndimage.binary_dilation(lines, AROUND) & (one > 3 * sigma)
+        faint = (one > np.maximum(1, 4 * sigma)) & ~clear
+        doubtful = cut | (ndimage.binary_dilation(lines, AROUND) & (one > 3 * sigma))
         if point == "DP":
             labels.mark(line, cluster)
         else:
             # A cluster of hot pixels is in no class.
             doubtful |= cluster
-        for name in (point, line):
-            labels.unsure[doubtful] |= BIT[name]
-        level += np.where(lines | clear | doubtful, middle - wide, 0)
+        labels.unsure[faint | doubtful] |= BIT[point]
+        labels.unsure[doubtful] |= BIT[line]
+        level += np.where(lines | clear | faint | doubtful, middle - wide, 0)
     labels.unsure &= ~labels.positive
     return Defects(labels, level, told)
 
@@ -309,12 +312,13 @@ def _sizes(where, structure=AROUND):
 
 
 def _lines(significance, level, length=15):
-    """Columns and lines, whole or partial, at least so many pixels long and five wide at most."""
+    """Columns and lines that exceed 1, at least so many pixels long and five wide at most."""
     found = np.zeros(level.shape, bool)
     clipped = np.clip(significance, -3, 8)
     for axis in (0, 1):
         # Most of a line's pixels stand out by themselves.
         core = ndimage.uniform_filter1d((level > 0.5).astype(np.float32), length, axis=axis) > 0.7
+        core &= ndimage.uniform_filter1d(np.clip(level, -3, 8), length, axis=axis) > 1
         core &= ndimage.uniform_filter1d(clipped, length, axis=axis) > 2.5
         shape = np.where(np.arange(2) == axis, length, 1)
         line = ndimage.binary_dilation(core, np.ones(shape, bool))

@@ -175,7 +175,7 @@ def main(arguments=None):
         "(default: INSTRUME FILTER)",
     )
     parser.add_argument(
-        "--gain", type=float, help="electrons per unit (default: GAIN, or measured)"
+        "--gain", type=float, help="electrons per unit (default: GAIN of the headers)"
     )
     parser.add_argument("--saturation", type=float, help="level from which pixels are saturated")
     parser.add_argument(
@@ -209,13 +209,15 @@ def main(arguments=None):
             continue
         gains = [gain for _, gain in members if gain]
         gain = float(np.median(gains)) if gains else None
+        if options.footprints and not gain:
+            print(f"series: {' '.join(key[1:])}: no footprints without --gain", file=sys.stderr)
         for frame, verdict in compare(frames, gain):
             rows.append(
                 write_scene(options.output, frame, verdict, options.saturation, options.absent)
             )
             print(summary(frame, verdict), flush=True)
-            if options.footprints:
-                hits += footprints(frame, verdict, gain or 1.0, hits[-1][0] + 1 if hits else 0)
+            if options.footprints and gain:
+                hits += footprints(frame, verdict, gain, hits[-1][0] + 1 if hits else 0)
     with open(options.output / "backgrounds.tsv", "w", encoding="utf-8") as table:
         table.write("\t".join(rows[0]) + "\n")
         table.writelines("\t".join(map(str, row.values())) + "\n" for row in rows)
