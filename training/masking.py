@@ -89,6 +89,8 @@ def crucial(sky, positive, unsure):
         1 in the cores of objects that no ray has hit, sharp stars most of all; in those of hits;
         and around what is saturated, where bleeding ends.
     """
+    # A class that nobody marked in the whole scene does not tell spots from stars.
+    unsure = unsure & ~np.bitwise_and.reduce(unsure, axis=None)
     spots = (positive | unsure) & SPOTS > 0
     hits, full = positive & BIT["CR"] > 0, positive & BIT["SAT"] > 0
     around = ndimage.maximum_filter(full.view(np.uint8), 7).view(bool) & ~full & ~hits

@@ -52,6 +52,15 @@ def test_what_is_crucial_are_cores_of_stars_and_of_hits():
     np.testing.assert_array_equal(crucial > 0, (star > 50) | (positive > 0))
 
 
+def test_stars_are_crucial_where_nobody_marked_what_is_saturated():
+    y, x = np.indices((60, 60))
+    star = 100 * np.exp(-((y - 20) ** 2 + (x - 30.4) ** 2) / (2 * 0.7**2))
+    unsure = np.full(star.shape, BIT["SAT"] | BIT["OV"], np.uint16)
+    unsure[:, 50:] |= BIT["CR"]
+    crucial = masking.crucial(star, np.zeros_like(unsure), unsure)
+    np.testing.assert_array_equal(crucial > 0, star > 50)
+
+
 def test_what_surrounds_saturated_pixels_is_crucial_unless_a_ray_hit_it():
     positive = np.zeros((40, 40), np.uint16)
     positive[10:30, 20] = BIT["SAT"]
