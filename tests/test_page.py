@@ -69,13 +69,14 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """A page on disk, of 40 exposures and of some that are odd."""
+    """A page on disk, of 300 exposures, in 40 of which more was found, and of some that are odd."""
     folder = tmp_path_factory.mktemp("night")
     told = night(folder)
     for i in range(40):
         date = f"2026-01-02T{i // 4:02d}:{i % 4 * 15:02d}:00"
         shares = {"HP": 0.001 * (i % 7), "SP": 0.0001 * i}
         told += lines(f"exposure{i}.fits", folder, date=date, shares=shares, probability=0.01 * i)
+    told += [line for i in range(260) for line in lines(f"more{i}.fits", folder)]
     log = folder / "night.log"
     log.write_text("".join(f"{json.dumps(line)}\n" for line in told))
     assert maxireport.main([str(log), "-o", str(folder / "night.html")]) == 0
