@@ -156,16 +156,16 @@ class _Copied:
 @dataclass(frozen=True)
 class _Place:
     """
-    Where an HDU is in its file: header, data, and end of the data without padding, in bytes.
+    Where an HDU is in its file: header, data and end, in bytes.
 
-    With what pads its data, the sum of them that it tells, and whether its header is ASCII.
+    With what the header says of its kind and of the sum of its data, and whether it is ASCII.
     """
 
     header: int
     data: int
     end: int
-    padding: bytes
-    datasum: int
+    kind: str
+    datasum: str
     plain: bool
 
     @property
@@ -210,10 +210,12 @@ def _walk(source):
             raise InputError(
                 f"HDU {len(places)} is cut: {size} bytes of data promised, {there} found"
             )
-        padding = b" " if header.get("XTENSION") == "TABLE" else b"\0"
         plain = not _NOT_PLAIN.search(text)
-        places.append(_Place(start, data, data + size, padding, header.get("DATASUM"), plain))
-        source.skip(places[-1].whole - places[-1].end)
+        end = data + size
+        end += source.skip(-end % BLOCK)
+        places.append(
+            _Place(start, data, end, header.get("XTENSION"), header.get("DATASUM"), plain)
+        )
         start = places[-1].whole
         block = source.block()
     # Tapes had blocks of zeros at their end.
@@ -251,6 +253,8 @@ def _data_size(header, index):
         except Exception:
             # Of a card that breaks the syntax.
             found = header.cards[keyword].image[10:].strip()
+        if keyword in header and header.count(keyword) > 1:
+            raise InputError(f"{keyword} of HDU {index} is there more than once")
         if not good(found):
             found = "missing" if found is None else repr(found)
             raise InputError(f"{keyword} of HDU {index} is {found}, expected {expected}")
@@ -276,10 +280,14 @@ def _data_size(header, index):
         "NAXIS", "a whole number from 0 to 999", lambda n: type(n) is int and 0 <= n < 1000
     )
     shape = sizes("NAXIS", naxis)
+    if header.get("XTENSION", "IMAGE") == "IMAGE" or "ZIMAGE" in header:
+        for keyword in ("BSCALE", "BZERO"):
+            value(keyword, "a number", lambda number: type(number) in (int, float), 1)
     groups, parameters = whole("GCOUNT", default=1), whole("PCOUNT", default=0)
     if index == 0 and header.get("GROUPS") is True and shape[:1] == [0]:
         shape = shape[1:]
-    if header.get("ZIMAGE") is True:
+    if "ZIMAGE" in header or "ZCMPTYPE" in header:
+        value("ZIMAGE", "T", lambda compressed: compressed is True)
         image = sizes("ZNAXIS", whole("ZNAXIS", 1), 1)
         tile = [whole(f"ZTILE{i}", 1, 1 if i > 1 else image[0]) for i in range(1, len(image) + 1)]
         tiles = prod(-(-n // t) for n, t in zip(image, tile, strict=True))
@@ -346,32 +354,40 @@ def _image(hdus, index, place):
     """The image of an HDU; None where there is none."""
     hdu = hdus[index]
     images = fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
-    if not isinstance(hdu, images) or len(hdu.shape) not in (2, 3) or 0 in hdu.shape:
+    tables = fits.TableHDU | fits.BinTableHDU
+    if place.kind in ("IMAGE", "TABLE", "BINTABLE") and not isinstance(hdu, images | tables):
+        raise InputError(f"the header of HDU {index} cannot be understood")
+    if isinstance(hdu, tables | fits.GroupsHDU) or not isinstance(hdu, images):
+        return None
+    if len(hdu.shape) not in (2, 3) or 0 in hdu.shape:
         return None
     if hdu.fileinfo()["datLoc"] != place.data:
         raise InputError(f"the header of HDU {index} cannot be understood")
-    cards, notes = _sound_cards(hdu.header)
+    cards, broken = _sound_cards(hdu.header)
+    notes = []
+    if broken:
+        told = ", ".join(broken)
+        notes.append(f"HDU {index}: the masks lack cards that cannot be read ({told})")
     primary = fits.Header(_sound_cards(hdus[0].header)[0])
     return ImageHDU(index, fits.Header(cards), primary, hdu.shape, hdu, notes)
 
 
 def _sound_cards(header):
-    """The cards of a header that can be read and written, and what is to be said of others."""
+    """The cards of a header that can be read and written, and the keywords of the others."""
     sound, broken = [], []
     for card in header.cards:
         try:
             # What astropy cannot parse or print it tells when asked for it.
             value, _, _ = card.value, card.comment, str(card)
-            wrong = card.keyword.startswith("WCSAXES") and type(value) is not int
+            wrong = not re.fullmatch(r"[\w-]* *", card.image[:8], re.ASCII)
+            wrong |= card.keyword.startswith("WCSAXES") and type(value) is not int
         except Exception:
             wrong = True
         if wrong:
             broken.append(card.rawkeyword)
         else:
             sound.append(card)
-    if not broken:
-        return sound, []
-    return sound, [f"the masks lack cards that cannot be read ({', '.join(broken)})"]
+    return sound, broken
 
 
 def _agrees(file, place):
@@ -421,6 +437,10 @@ def read_hdus(source, most=-1):
             images = {i: image for i, image in wanted.items() if image is not None}
             if not images:
                 raise InputError("holds no 2-D image")
+            if places[-1].end < places[-1].whole:
+                next(iter(images.values())).notes.append(
+                    f"ends within a block of HDU {len(places) - 1}: what may have followed is lost"
+                )
             if most >= 0:
                 number = max(1, round(most * len(images))) if isinstance(most, float) else most
                 drawn = random.sample(sorted(images), min(number, len(images)))
@@ -430,7 +450,7 @@ def read_hdus(source, most=-1):
                 yield from _copied(file, index, places[index])
                 continue
             if not _agrees(file, places[index]):
-                image.notes.append("the data do not agree with DATASUM")
+                image.notes.append(f"HDU {index}: the data do not agree with DATASUM")
             yield image
 
 
@@ -441,7 +461,7 @@ def _copied(file, index, place):
         if len(data) < size:
             raise InputError(f"HDU {index} was cut while it was read")
         if start + size == place.end:
-            data += (place.whole - place.end) * place.padding
+            data += (place.whole - place.end) * (b" " if place.kind == "TABLE" else b"\0")
         yield CopiedHDU(data)
 
 

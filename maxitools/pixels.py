@@ -2,8 +2,9 @@
 
 import numpy as np
 
-# No unit gives pixels so large. IRAF's INDEF is 1.6e38, the largest float32 3.4e38.
-_LARGEST = 1e36
+# No unit of an exposure gives pixels so large. UNSEEN of HEALPix is -1.6e30, INDEF of IRAF 1.6e38,
+# the largest float32 3.4e38.
+_LARGEST = 1e30
 
 
 def has_data(image):

@@ -63,13 +63,16 @@ def _open_missing_streams():
 def _ending_on_signals(command):
     """End at once where the user or the system asks for it, and leave nothing unfinished."""
 
+    # Another name for standard error, which may be silenced while libraries start.
+    stderr = os.dup(2)
+
     def end(number, _):
         # Threads may be deep in the network: nobody waits for them.
         remove_unfinished()
         # Not by way of Python's streams: one may be in use at this moment.
         text = f"{command}: stopped by {signal.Signals(number).name}\n"
         with suppress(OSError):
-            os.write(2, (("\n" if os.isatty(2) else "") + text).encode())
+            os.write(stderr, (("\n" if os.isatty(stderr) else "") + text).encode())
         os._exit(128 + number)
 
     saved = {}
@@ -86,3 +89,4 @@ def _ending_on_signals(command):
     finally:
         for number, handler in saved.items():
             signal.signal(number, handler)
+        os.close(stderr)

@@ -267,7 +267,7 @@ class _Way:
             del answer
 
     def _end(self, hdu, outputs):
-        self.notes += [f"HDU {hdu.index}: {note}" for note in hdu.notes]
+        self.notes += hdu.notes
         now = time.perf_counter()
         line = {
             "hdu": hdu.index,
