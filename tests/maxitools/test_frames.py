@@ -169,7 +169,7 @@ def test_data_that_disagree_with_their_sum_are_told(here):
     assert notes == [[], [], []]
     data[2880 * 2] ^= 1
     notes = [hdu.notes for hdu in read_hdus(given(data, "b.fits"))]
-    assert notes == [["the data do not agree with DATASUM"], [], []]
+    assert notes == [["HDU 0: the data do not agree with DATASUM"], [], []]
 
 
 @pytest.mark.parametrize(
