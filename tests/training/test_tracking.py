@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from training.simulation.fields import render_stars
-from training.simulation.motions import AFFECTED, MOTIONS, elongation, motion, random_motion
+from training.simulation.motions import (
+    AFFECTED,
+    LONG,
+    MOTIONS,
+    elongation,
+    motion,
+    random_motion,
+)
 from training.simulation.optics import PsfField, dwell, random_psf
 
 ROUND = {"share": 0.0}
@@ -17,7 +24,7 @@ def principal_widths(image):
     return np.sqrt(np.linalg.eigvalsh(covariance))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MOTIONS if kind != "rotation"])
+@pytest.mark.parametrize("kind", [kind for kind in MOTIONS if kind not in ("rotation", "arc")])
 def test_a_motion_is_as_long_as_asked_for_and_centred(kind):
     x, y = motion(np.random.default_rng(1), kind, 10.0)
     angle = np.linspace(0, np.pi, 180)[:, None]
@@ -25,6 +32,27 @@ def test_a_motion_is_as_long_as_asked_for_and_centred(kind):
     assert 9.9 < longest < 16
     assert np.mean(x) == pytest.approx(0, abs=1e-9)
     assert np.mean(y) == pytest.approx(0, abs=1e-9)
+
+
+def test_an_arc_is_as_long_as_asked_for_and_bends():
+    rng = np.random.default_rng(1)
+    turned = []
+    for _ in range(30):
+        x, y = motion(rng, "arc", 200.0)
+        steps = np.diff(x), np.diff(y)
+        assert np.hypot(*steps).sum() == pytest.approx(200, rel=0.01)
+        heading = np.unwrap(np.arctan2(*steps))
+        turned.append(np.ptp(heading))
+    assert min(turned) > 0.15
+    # Now and then a loop.
+    assert max(turned) > np.pi
+
+
+def test_long_motions_are_as_frequent_as_asked_for():
+    rng = np.random.default_rng(3)
+    for share in (0.0, 1.0):
+        kinds = {random_motion(rng, 3.0, long=share)[0] for _ in range(60)}
+        assert (kinds <= set(LONG)) if share else not kinds & set(LONG)
 
 
 def test_an_unknown_motion_is_named():

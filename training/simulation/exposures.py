@@ -23,7 +23,7 @@ from training.simulation.motions import (
     motion,
     random_motion,
 )
-from training.simulation.optics import PsfField, dwell, random_aberrations, random_psf
+from training.simulation.optics import OVERSAMPLING, PsfField, dwell, random_aberrations, random_psf
 from training.simulation.scenes import draw_scene, random_detector
 
 # How often strong aberrations show, without and with a tracking error.  Few telescopes have them,
@@ -41,8 +41,8 @@ EVERYWHERE = {
 OFF_AXIS = {"astigmatism": 0.5, "coma": 0.25, "trefoil": 0.05, "mixture": 0.2}
 # How often a sharp exposure holds hardly a star.
 EMPTY = 0.06
-# How often a real frame that moves has star trails.
-TRAILS = 0.35
+# How often a real frame that moves has star trails or arcs.
+LONG_ONES = 0.45
 # How often the noise of a real frame is smeared, as after shifting and adding, or resampling.
 SMEARED = 0.25
 # Stars that a real frame needs to show whether it moved.
@@ -172,6 +172,7 @@ def draw_exposure(rng, shape, sources):
             kind, x, y = random_motion(rng, psf.fwhm)
             amount = elongation(x, y) / psf.fwhm
             psf = psf.moved(x, y)
+    spread = 0 if np.isnan(amount) else amount
     detector = random_detector(rng)
     density = log_uniform(rng, 60, min(20000, 3e5 / psf.fwhm**2))
     if not affected and rng.uniform() < EMPTY:
@@ -180,10 +181,10 @@ def draw_exposure(rng, shape, sources):
         rng,
         shape,
         density=density,
-        # From a signal to noise of about 3 on.
-        faintest=detector.noise * psf.fwhm * log_uniform(rng, 4, 30),
+        # From a signal to noise of about 3 on, over all pixels that the motion spreads it to.
+        faintest=detector.noise * psf.fwhm * np.sqrt(1 + spread) * log_uniform(rng, 4, 30),
         brightest=detector.well * log_uniform(rng, 3, 1000),
-        margin=100,
+        margin=max(100, psf.core.shape[0] // (2 * OVERSAMPLING)),
     )
     busy = rng.uniform(0, 0.8)
     # Real skies would bring stars of their own, which do not move.
@@ -216,7 +217,7 @@ def real_exposure(rng, shape, sources, affected):
     residual, level, suspect = frame.residual[cut], frame.level[cut], frame.suspect[cut]
     kind, amount, fwhm = "none", 0.0, stars_of(frame)[0]
     if affected:
-        kind, x, y = random_motion(rng, fwhm, trail=TRAILS)
+        kind, x, y = random_motion(rng, fwhm, long=LONG_ONES)
         amount, kernel = elongation(x, y) / fwhm, dwell(x, y)
     else:
         # Half of the sharp frames take the same way with a round image, so that its traces tell
@@ -233,7 +234,7 @@ def real_exposure(rng, shape, sources, affected):
         noise += photons * rng.standard_normal(shape, dtype=np.float32)
         if rng.uniform() < SMEARED:
             # With its stars or without them: noise alone tells nothing.
-            way = kernel if affected else dwell(*random_motion(rng, fwhm, trail=TRAILS)[1:])
+            way = kernel if affected else dwell(*random_motion(rng, fwhm, long=LONG_ONES)[1:])
             noise = fftconvolve(noise, way, mode="same")
         residual = noise + moved
     image = residual + level

@@ -12,15 +12,19 @@ STEPS = 3000
 
 # How often each is drawn.
 MOTIONS = {
-    "drift": 0.18,
-    "jumps": 0.2,
-    "oscillation": 0.13,
-    "walk": 0.165,
+    "drift": 0.15,
+    "jumps": 0.17,
+    "oscillation": 0.11,
+    "walk": 0.145,
     "shake": 0.05,
     "lost": 0.05,
     "rotation": 0.025,
-    "trail": 0.2,
+    "trail": 0.14,
+    "arc": 0.16,
 }
+# The long ones, in pixels: unlike all else, their stars fill no stamp any more.
+LONG = {"trail": (15, 300), "arc": (60, 350)}
+OFTEN_LONG = sum(MOTIONS[kind] for kind in LONG)
 
 
 def motion(rng, kind, extent):
@@ -32,9 +36,10 @@ def motion(rng, kind, extent):
     kind : str
         Of `MOTIONS`, but for ``"rotation"``: ``"drift"`` at a nearly constant rate, one or more
         ``"jumps"``, periodic ``"oscillation"``, random ``"walk"``, ``"shake"`` by gusts of wind,
-        guiding ``"lost"`` half-way, star ``"trail"`` without tracking.
+        guiding ``"lost"`` half-way, star ``"trail"`` without tracking, ``"arc"`` that bends, waves
+        or closes to loops.
     extent : float
-        Length of the motion along its longest axis, in pixels.
+        Length of the motion along its longest axis, of an arc along its path, in pixels.
 
     Returns
     -------
@@ -71,9 +76,18 @@ def motion(rng, kind, extent):
     elif kind == "lost":
         start = rng.uniform(0.2, 0.85)
         along = np.maximum(t - start, 0) ** rng.uniform(0.7, 2)
+    elif kind == "arc":
+        waves = rng.choice([0, rng.uniform(0, 1.2)]) * np.sin(
+            2 * np.pi * (rng.uniform(0.5, 4) * t + rng.uniform())
+        )
+        heading = log_uniform(rng, 0.2, 7) * t + waves
+        rate = 1 + rng.uniform(0, 0.7) * np.sin(
+            2 * np.pi * (rng.uniform(0.2, 2) * t + rng.uniform())
+        )
+        along, bend = np.cumsum(rate * np.cos(heading)), np.cumsum(rate * np.sin(heading))
     else:
         raise ValueError(f"no motion is called {kind!r}; known are {', '.join(MOTIONS)}")
-    scale = extent / max(np.ptp(along), 1e-9)
+    scale = extent / (rate.sum() if kind == "arc" else max(np.ptp(along), 1e-9))
     if kind in ("drift", "trail", "jumps"):
         bend = bend * np.ptp(along)
     angle = rng.choice([rng.uniform(0, 2 * np.pi), rng.integers(4) * np.pi / 2], p=[0.7, 0.3])
@@ -100,7 +114,7 @@ def elongation(x, y):
     return float(np.sqrt(large - small))
 
 
-def random_motion(rng, fwhm, trail=MOTIONS["trail"]):
+def random_motion(rng, fwhm, long=OFTEN_LONG):
     """Draw a motion that shows, of any kind but rotation of the field.
 
     Parameters
@@ -108,8 +122,8 @@ def random_motion(rng, fwhm, trail=MOTIONS["trail"]):
     rng : numpy.random.Generator
     fwhm : float
         In pixels.
-    trail : float
-        How often it is a star trail; the others keep their shares in what is left.
+    long : float
+        How often it is one of `LONG`; these, and all others, keep their shares among each other.
 
     Returns
     -------
@@ -117,15 +131,14 @@ def random_motion(rng, fwhm, trail=MOTIONS["trail"]):
     x, y : ndarray, shape (n,)
         Offsets in pixels.
     """
-    kinds = [kind for kind in MOTIONS if kind not in ("rotation", "trail")]
-    shares = np.array([MOTIONS[kind] for kind in kinds])
-    shares = [*(1 - trail) * shares / shares.sum(), trail]
+    short = [kind for kind in MOTIONS if kind not in ("rotation", *LONG)]
     while True:
-        kind = str(rng.choice([*kinds, "trail"], p=shares))
-        # Long trails look unlike all else: their stars fill no stamp any more.
-        extent = log_uniform(rng, 15, 250) if kind == "trail" else fwhm * log_uniform(rng, 0.5, 8)
+        kinds = list(LONG) if rng.uniform() < long else short
+        shares = np.array([MOTIONS[kind] for kind in kinds])
+        kind = str(rng.choice(kinds, p=shares / shares.sum()))
+        extent = log_uniform(rng, *LONG.get(kind, (0.5 * fwhm, 8 * fwhm)))
         x, y = motion(rng, kind, extent)
-        if rng.uniform() < 0.15 and kind != "trail":
+        if rng.uniform() < 0.15 and kind in short:
             x, y = (a + b for a, b in zip((x, y), motion(rng, "shake", 0.5 * extent), strict=True))
         if elongation(x, y) > AFFECTED * fwhm:
             return kind, x, y
