@@ -88,12 +88,17 @@ class Psf:
         Psf
             Its `fwhm` is still that without the motion.
         """
+
+        def along(image, track):
+            # Rounding errors of the transforms would leave darkness below zero.
+            return np.maximum(fftconvolve(image, track), 0).astype(np.float32)
+
         wide, wings = (
-            image if image is None else fftconvolve(image, dwell(x, y)).astype(np.float32)
+            image if image is None else along(image, dwell(x, y))
             for image in (self.wide, self.wings)
         )
-        core = fftconvolve(self.core, dwell(x * OVERSAMPLING, y * OVERSAMPLING))
-        return replace(self, core=core.astype(np.float32), wide=wide, wings=wings)
+        core = along(self.core, dwell(x * OVERSAMPLING, y * OVERSAMPLING))
+        return replace(self, core=core, wide=wide, wings=wings)
 
     def dithered(self, rng):
         """The same, moved by up to half a fine pixel.
