@@ -1,0 +1,188 @@
+"""The recipes of docs/recipes.md, each with the tool that it is for."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import ROOT, dead, hits, truth, write
+from scipy import ndimage
+
+from maxitools import arrays
+from maxitools.classes import NAMES
+
+PAGE = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
+
+
+@pytest.fixture
+def kitchen(networks, here, sky, monkeypatch):
+    """A folder with what the recipes take; commands and Python use the stand-in networks."""
+    write("image.fits", sky)
+    Path("night").mkdir()
+    for number, name in enumerate("abc"):
+        image = np.random.default_rng(number).normal(1000, 10, sky.shape).astype("f4")
+        image[100 + number, 50:60] = 9000
+        write(f"night/{name}.fits", image)
+    Path("bin").mkdir()
+    for name in ("maximask", "maxitrack"):
+        script = Path("bin", name)
+        command = f'exec {sys.executable} {ROOT}/{name}.py --net_path {networks} "$@"'
+        script.write_text(f"#!/bin/sh\n{command}\n")
+        script.chmod(0o755)
+    # A link would not know of the packages beside what it leads to.
+    Path("bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    Path("bin/python").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here / 'bin'}:{Path(sys.executable).parent}", prepend=":")
+    Path("shipped").mkdir()
+    Path("shipped/model").symlink_to(networks)
+    monkeypatch.setattr(arrays, "shipped_folder", lambda: here / "shipped")
+
+
+def follow(section, *tools):
+    """Run the code of a section; what it printed."""
+    for tool in tools:
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    printed = ""
+    for language, code in re.findall(r"^```(\w+)\n(.*?)^```", SECTIONS[section], re.S | re.M):
+        if language == "python":
+            exec(compile(code, section, "exec"), {"__name__": "recipe"})
+        else:
+            done = subprocess.run(
+                ["bash", "-euc", code], capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == 0, done.stderr
+            printed += done.stdout
+    return printed
+
+
+def catalogue(name):
+    return np.atleast_2d(np.loadtxt(name))
+
+
+def test_flags_in_a_catalogue(kitchen):
+    follow("Flags in SExtractor's catalogue", "source-extractor")
+    objects = catalogue("flags.cat")
+    (inner,) = objects[(abs(objects[:, 1] - 151.5) < 1) & (abs(objects[:, 2] - 151) < 1)]
+    assert inner[4] == 1
+    assert inner[5] >= 2
+
+
+def test_pixels_without_weight_are_not_detected(kitchen):
+    follow("A weight map for SExtractor, SWarp or PSFEx", "source-extractor")
+    weight = fits.getdata("image.weight.fits")
+    np.testing.assert_array_equal(weight, 1 - truth()[0] - truth()[1])
+    text = Path("weighted.cat").read_text()
+    assert not [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_compressed_masks_are_unpacked(kitchen):
+    follow("Compressed masks", "funpack")
+    np.testing.assert_array_equal(fits.getdata("unpacked.fits"), truth())
+
+
+def test_photutils_leaves_out_what_was_found(kitchen, capsys):
+    pytest.importorskip("photutils")
+    follow("photutils")
+    first, second, *areas = map(float, re.findall(r"[\d.]+", capsys.readouterr().out))
+    # Two hits of 4000 among 113 pixels, and none.
+    assert (round(first, -1), round(second, -1)) == (1000, 1000)
+    assert areas[1] - areas[0] == pytest.approx(2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ccdproc_averages_without_what_was_found(kitchen):
+    pytest.importorskip("ccdproc")
+    follow("ccdproc")
+    mean = fits.getdata("mean.fits")
+    assert mean.min() > 900 and mean.max() < 1100
+
+
+def test_bits_by_their_names(kitchen):
+    follow("Bits by their names")
+
+
+def test_ds9_gets_a_mask_of_ones(kitchen):
+    # Its window needs a display: what it is given is looked at here.
+    SECTIONS["DS9"] = re.sub(r"^ds9 .*\n", "", SECTIONS["DS9"], flags=re.MULTILINE)
+    follow("DS9")
+    np.testing.assert_array_equal(fits.getdata("image.bad.fits"), truth()[0] + truth()[1])
+
+
+def forty_lines(masks, image, path):
+    """What a survey did by hand after the mask command, told in its own way."""
+    with fits.open(masks) as hdus, fits.open(image) as given:
+        made = []
+        for mask, original in zip(hdus, given, strict=True):
+            if mask.data is None:
+                made.append(fits.PrimaryHDU(header=original.header))
+                continue
+            bad = mask.data != 0
+            grown = ndimage.binary_dilation(bad, structure=np.ones((5, 5), bool))
+            product = np.zeros(bad.shape, np.uint16)
+            product[grown] = 1024
+            kind = fits.ImageHDU if made else fits.PrimaryHDU
+            made.append(kind(product, original.header))
+        fits.HDUList(made).writeto(path)
+
+
+def test_the_product_of_a_survey(kitchen, sky):
+    header = fits.Header({"FILTER": "r", "SEEING": 0.7})
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(sky, header), fits.ImageHDU(sky.T.copy(), header)]
+    fits.HDUList(hdus).writeto("tile.fits")
+    Path("survey").mkdir()
+    lines = "".join(f"{name} {int(name in ('CR', 'TRL', 'BG'))}\n" for name in NAMES)
+    Path("survey/classes.flags").write_text(lines)
+    follow("One product for each tile of a survey")
+    command = "maximask --config_dir survey --single_mask 1 --suffix .mask tile.fits"
+    subprocess.run(command.split(), check=True)
+    forty_lines("tile.mask.fits", "tile.fits", "by_hand.fits.gz")
+    with fits.open("tile.mask.fits.gz") as made, fits.open("by_hand.fits.gz") as by_hand:
+        for one, other in zip(made[1:], by_hand[1:], strict=True):
+            np.testing.assert_array_equal(one.data, other.data)
+            assert one.data.max() == 1024
+            assert (one.header["FILTER"], one.header["SEEING"]) == ("r", 0.7)
+
+
+def test_a_night_on_all_cores(kitchen):
+    assert follow("A night, on all cores", "xargs", "jq") == ""
+    for name in "abc":
+        assert fits.getdata(f"night/{name}.masks.fits")[0].sum() == 10
+    lines = [json.loads(line) for line in Path("night.log").read_text().splitlines()]
+    statuses = [line["status"] for line in lines if line["type"] == "file"]
+    assert statuses == ["done"] * 3 + ["skipped"] * 3
+
+
+def test_exposures_that_lost_track(kitchen, sky):
+    # To the stand-in network every bright pixel is a bad sign.
+    write("night/d.fits", np.random.default_rng(9).normal(1000, 10, sky.shape).astype("f4"))
+    Path("night.list").write_text("".join(f"night/{name}.fits\n" for name in "abd"))
+    follow("Exposures that lost track")
+    assert len(Path("night.track").read_text().splitlines()) == 3
+    assert not Path("maxitrack.out").exists()
+
+
+def test_scripts_for_the_published_commands(kitchen, sky):
+    shutil.copy("image.fits", "tile.fits")
+    Path("D").mkdir()
+    Path("D/classes.flags").write_text("".join(f"{n} {int(n == 'HCL')}\n" for n in NAMES))
+    Path("night.list").write_text("night/a.fits\nnight/b.fits\n")
+    follow("Scripts for the published commands")
+    expected = np.zeros(sky.shape, int)
+    expected[dead()] = 2
+    np.testing.assert_array_equal(fits.getdata("tile.mask.fits"), expected)
+    expected[hits()] = 1
+    np.testing.assert_array_equal(fits.getdata("image.masks.fits"), expected)
+    assert len(Path("maxitrack.out").read_text().splitlines()) == 2
+
+
+def test_every_recipe_is_followed_here():
+    tests = Path(__file__).read_text(encoding="utf-8")
+    assert SECTIONS
+    assert all(f'"{section}"' in tests for section in SECTIONS)
