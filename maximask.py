@@ -245,7 +245,7 @@ def _parser():
         action="store_true",
         help="leave images alone whose masks are there, whole and newer",
     )
-    parser.add_argument(
+    files.add_argument(
         "--preview",
         action="store_true",
         help="draw a picture beside the masks: the image, with outlines of what was found",

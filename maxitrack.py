@@ -82,7 +82,8 @@ def _parser():
         description="Find exposures that were taken while the telescope lost track of its target.",
         parents=[options.shared()],
     )
-    parser.add_argument(
+    tracking = parser.add_argument_group("tracking")
+    tracking.add_argument(
         "--prior_value",
         "--prior",
         type=_prior,
@@ -90,7 +91,7 @@ def _parser():
         metavar="P",
         help="expected share of exposures with a tracking error (default: 0.05)",
     )
-    parser.add_argument(
+    tracking.add_argument(
         "--frac",
         type=_frac,
         default=-1,
@@ -98,13 +99,13 @@ def _parser():
         help="image HDUs to use, drawn at random: how many, or which share, with a decimal "
         "point, as 0.5 or 1.0 (default: -1, all)",
     )
-    parser.add_argument(
+    tracking.add_argument(
         "--output",
         default="maxitrack.out",
         metavar="FILE",
         help="file that a line is appended to for each image (default: maxitrack.out)",
     )
-    parser.add_argument(
+    tracking.add_argument(
         "--skip_existing",
         action="store_true",
         help="leave images alone that have a probability in the output",

@@ -13,6 +13,8 @@ from astropy.io import fits
 from conftest import ROOT, dead, hits, truth, write
 from scipy import ndimage
 
+import maximask
+import maxitrack
 from maxitools import arrays
 from maxitools.classes import NAMES
 
@@ -180,6 +182,27 @@ def test_scripts_for_the_published_commands(kitchen, sky):
     expected[hits()] = 1
     np.testing.assert_array_equal(fits.getdata("image.masks.fits"), expected)
     assert len(Path("maxitrack.out").read_text().splitlines()) == 2
+
+
+def test_the_page_on_python(kitchen, sky):
+    code = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text(), re.S | re.M)
+    names = {"image": sky}
+    for block in code:
+        exec(compile(block, "python.md", "exec"), names)
+    np.testing.assert_array_equal(names["flags"], truth()[0] + 2 * truth()[1])
+    assert not names["ignored"].all()
+    assert Path("image.png").exists()
+
+
+@pytest.mark.parametrize("command", [maximask, maxitrack])
+def test_the_page_on_options_has_them_all(command):
+    page = (ROOT / "docs/options.md").read_text()
+    for action in command._parser()._actions:
+        for option in action.option_strings:
+            assert f"`{option}`" in page
+        valued = action.option_strings and action.nargs != 0
+        if valued and isinstance(action.default, int | float | str):
+            assert re.search(rf"`{action.option_strings[0]}`.*{action.default}\b", page)
 
 
 def test_every_recipe_is_followed_here():
