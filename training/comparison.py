@@ -23,8 +23,11 @@ CONVINCING = 8
 DOUBTFUL = 4
 # ... and positive where it has this multiple of the noise of one exposure (training/LABELS.md).
 POSITIVE = 2.5
-# Stars differ between exposures by at least this part of the contrast within 3x3 pixels.
-MISMATCH = 0.1
+# Stars differ between exposures by at least this part of the contrast within 3x3 pixels, and of
+# their light.
+MISMATCH, FLICKER = 0.1, 0.04
+# Shortest defect that is called a column or line, in pixels.
+ALONG = 15
 # Limits of hot and dead pixels, in the noise of the sky (training/LABELS.md).
 HOT, DEAD = 5, 4
 # Every other pixel of 11x11: what is wider than half of that is no defect of pixels or lines.
@@ -202,7 +205,8 @@ def _difference(frame, moved, rest, told, fewest, gain, order):
     white = noise**2 * (share + (1 - share) * usual / np.maximum(number, 1))
     contrast = ndimage.maximum_filter(reference, 3) - ndimage.minimum_filter(reference, 3)
     calm = told & (reference < frame.full)
-    sigma = np.sqrt(white + _left_of_stars(extra, white, contrast, calm))
+    stars = _left_of_stars(extra, white, contrast, calm) + (FLICKER * reference) ** 2
+    sigma = np.sqrt(white + stars)
     own = noise**2 * share
     per_light = 1 / gain if gain else _photon_noise(extra, white, reference, calm) * share
     local = np.sqrt(own + per_light * np.maximum(reference, 0))
@@ -311,7 +315,7 @@ def _sizes(where, structure=AROUND):
     return sizes[groups]
 
 
-def _lines(significance, level, length=15):
+def _lines(significance, level, length=ALONG):
     """Columns and lines that exceed 1, at least so many pixels long and five wide at most."""
     found = np.zeros(level.shape, bool)
     clipped = np.clip(significance, -3, 8)
@@ -346,8 +350,11 @@ def _verdict(frame, difference, defects, usual):
     for name in DEFECTS:
         labels.mark(name, np.zeros_like(told), ~defects.told)
     glare = _glare(frame, difference.reference)
-    trail, near_trail = _trails(frame, extra / sigma, told & ~glare)
-    labels.mark("TRL", trail, near_trail | ~told | glare)
+    # Columns that are hot in this exposure alone, or that cut-outs show elsewhere.
+    lines = ndimage.binary_dilation(_lines(extra / sigma, extra / difference.sky), AROUND)
+    labels.unsure[lines] |= BIT["HCL"]
+    trail, near_trail = _trails(frame, extra / sigma, told & ~glare & ~lines)
+    labels.mark("TRL", trail, near_trail | ~told | glare | lines)
 
     above = (extra > POSITIVE * np.maximum(sigma, local)) & told
     groups, count = ndimage.label(above, AROUND)
@@ -355,14 +362,16 @@ def _verdict(frame, difference, defects, usual):
     # Where the sky has hardly moved, what is bright in all may be a hot pixel, moved by a fraction.
     brightest = ndimage.maximum_filter(usual, 3)
     spoilt |= ~difference.moved & (brightest > np.maximum(5 * difference.sky, extra / 1.2))
-    spoilt |= _mismatched(extra, np.maximum(sigma, local), difference)
+    spoilt |= lines
+    differing, missing = _mismatched(extra, np.maximum(sigma, local), difference)
+    spoilt |= differing
     hit, doubtful, joined = _convincing(frame, extra, sigma, groups, count, spoilt)
     touched = np.unique(groups[ndimage.binary_dilation(hit, np.ones((5, 5), bool))])
     hit |= np.isin(groups, touched[touched > 0]) & joined
     doubtful &= ~hit
     rim = ndimage.binary_dilation(hit, AROUND)
     rim |= ndimage.binary_dilation(rim, AROUND) & (extra > local)
-    odd = ndimage.binary_dilation(extra < -CONVINCING * sigma, AROUND)
+    odd = missing | ndimage.binary_dilation(extra < -CONVINCING * sigma, AROUND)
     doubtful = ndimage.binary_dilation(doubtful, AROUND) | odd | glare | trail | near_trail | ~told
     labels.mark("CR", hit, rim | doubtful)
     labels.unsure &= ~labels.positive
@@ -389,13 +398,21 @@ def _convincing(frame, extra, sigma, groups, count, spoilt):
 
 
 def _mismatched(extra, sigma, difference):
-    """Objects of which a good part differs: seeing or brightness changed, no ray hit them."""
+    """Objects of which a good part differs, as seeing or brightness do; those that are missing."""
     objects, count = ndimage.label(difference.reference > 5 * difference.sky, AROUND)
-    differs = np.bincount(objects[np.abs(extra) > POSITIVE * sigma], minlength=count + 1)
-    size = np.bincount(objects.ravel(), minlength=count + 1)
-    spoilt = (size > 8) & (differs > 0.25 * size)
-    spoilt[0] = False
-    return spoilt[objects]
+    differs, size, light, more = (
+        np.bincount(objects.ravel(), weights, count + 1)
+        for weights in (
+            (np.abs(extra) > POSITIVE * sigma).ravel(),
+            None,
+            difference.reference.ravel(),
+            extra.ravel(),
+        )
+    )
+    changed = (size > 8) & (differs > 0.25 * size)
+    missing = more < -0.5 * light
+    changed[0] = missing[0] = False
+    return changed[objects], missing[objects]
 
 
 def _clear_stars(frame):
@@ -469,6 +486,6 @@ def _trails(frame, ratio, told):
         around = (off < 3 * width) & ndimage.binary_dilation(within, AROUND, 3)
         light = np.clip(ratio[around], 0, 50)
         if np.average(off[around] ** 2, weights=light) > (0.6 * width) ** 2:
-            trail |= within
             near |= around | (off < 3 * width)
+            trail |= within
     return trail, near & ~trail

@@ -10,6 +10,8 @@ from maxitools.background import interpolate_grid, mesh_grid
 MESH = 64
 # Registered frames explain at least this share of each other's stars.
 AGREEMENT = 0.6
+# At least this share of the stars' pixels is in both.
+OVERLAP = 0.25
 
 
 class RegistrationError(ValueError):
@@ -145,7 +147,7 @@ def register(frame, first):
         root = inside / sigma / np.hypot(1, left / 4)
         fit = np.linalg.lstsq(terms * root[:, None], target * root, rcond=None)[0]
         left = (target - terms @ fit) / sigma
-        if inside.sum() < 50 or not fit[0] > 0:
+        if inside.sum() < 50 or inside.mean() < OVERLAP or not fit[0] > 0:
             raise RegistrationError(f"{frame.name}: does not show the stars of {first.name}")
         shift = np.clip(fit[1:3] / fit[0], -1.5, 1.5)
         if len(fit) > 4:

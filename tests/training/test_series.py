@@ -180,6 +180,16 @@ def test_nothing_is_said_about_defects_where_the_sky_has_not_moved():
         assert not (verdict.labels.positive[hot] & BIT["CR"]).any(), frame.name
 
 
+@pytest.mark.parametrize("width", [1, 4])
+def test_a_column_that_one_exposure_shows_alone_is_neither_hit_nor_trail(width):
+    night = Night(drift(4))
+    night.images[2][:, 200 : 200 + width] += 100
+    verdict = list(compare(night.registered(), gain=1.0))[2][1]
+    column = verdict.labels.positive[:, 199 : 201 + width]
+    alone = (night.hits[2] == 0)[:, 199 : 201 + width]
+    assert not (column[alone] & (BIT["CR"] | BIT["TRL"])).any()
+
+
 def test_bad_pixels_and_places_that_no_other_exposure_shows_are_unsure():
     night = Night([(0, 0), (40, 1), (41, 0)])
     bad = np.zeros(SHAPE, bool)
