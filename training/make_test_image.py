@@ -1,7 +1,7 @@
-"""Make the repository's test image, and pack its masks.
+"""
+Make the repository's test image: ``python -m training.make_test_image test_im.fits.fz``.
 
-``python -m training.make_test_image test_im.fits.fz``, and, after ``maximask test_im.fits.fz``,
-``python -m training.make_test_image test_out.fits.fz --pack test_im.masks.fits``.
+Its masks, ``test_out.fits.fz``, are what ``maximask test_im.fits.fz --compress`` gives.
 """
 
 import argparse
@@ -26,31 +26,11 @@ EXTENSIONS = {
 }
 
 
-def pack(masks_path, path):
-    """
-    Compress a file of masks.
-
-    Parameters
-    ----------
-    masks_path, path : path-like
-        What to read and what to write.
-    """
-    with fits.open(masks_path) as masks:
-        packed = [masks[0].copy()]
-        for hdu in masks[1:]:
-            packed.append(fits.CompImageHDU(hdu.data, hdu.header, compression_type="GZIP_2"))
-        fits.HDUList(packed).writeto(path, overwrite=True, checksum=True)
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.make_test_image")
     parser.add_argument("path")
     parser.add_argument("--seed", type=int, default=8)
-    parser.add_argument("--pack", metavar="MASKS", help="compress this file instead")
     options = parser.parse_args(arguments)
-    if options.pack:
-        pack(options.pack, options.path)
-        return
 
     rng = np.random.default_rng(options.seed)
     psf = random_psf(rng, fwhm=3.2, vanes=4, aberrations={"share": 0.0})
