@@ -1,13 +1,12 @@
 """A network of this project: a frozen graph, and `network.json`, which describes it."""
 
-import json
 from functools import partial
 
 import numpy as np
 from scipy.special import expit, softmax
 
-from maxitools.classes import OLD_NAMES
 from maxitools.decisions import prior_factor
+from maxitools.descriptions import read_description
 from maxitools.graphs import LiteGraph, TensorGraph
 from maxitools.network import Network, NetworkError, Recipe
 from maxitools.normalisation import RECIPES
@@ -37,26 +36,8 @@ class FrozenNetwork(Network):
 
     @classmethod
     def read(cls, mark, task):
-        try:
-            description = json.loads(mark.read_text(encoding="utf-8"))
-            if description["task"] != task:
-                raise NetworkError(
-                    f"{mark}: a network for the task '{description['task']}', expected '{task}'"
-                )
-            if description["format"] != 1:
-                raise NetworkError(
-                    f"{mark}: format {description['format']} is not known, expected 1"
-                )
-            if description["normalisation"] not in RECIPES:
-                raise NetworkError(
-                    f"{mark}: unknown normalisation '{description['normalisation']}'"
-                )
-            return cls(mark.parent, task, _recipe(description), description)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            if isinstance(error, NetworkError):
-                raise
-            reason = f"no {error}" if isinstance(error, KeyError) else error
-            raise NetworkError(f"{mark}: not a description of a network ({reason})") from None
+        description = read_description(mark, task)
+        return cls(mark.parent, task, _recipe(description), description)
 
     def _load(self, threads, device):
         path = self.path / self.description["graph"]
@@ -72,10 +53,13 @@ class FrozenNetwork(Network):
                     "the network's weights"
                 )
             self._graph = LiteGraph(lite, self.description["multiple"], threads)
+        channels, wanted = self._graph.channels, len(self.recipe.classes) or 2
+        if channels not in (None, wanted * self.description["block"] ** 2):
+            raise NetworkError(f"{path}: {channels} channels of answers do not fit network.json")
         return self._graph.device, self._graph.version
 
     def _masks(self, indices, factors, limits):
-        return self._graph.masks(indices, factors, limits, self.description.get("block", 1))
+        return self._graph.masks(indices, factors, limits, self.description["block"])
 
     def _tracks(self):
         return self._graph.tracks()
@@ -89,16 +73,10 @@ class FrozenNetwork(Network):
 
 
 def _recipe(description):
-    normalise = RECIPES[description["normalisation"]]
-    if "mesh" in description:
-        normalise = partial(normalise, mesh=description["mesh"])
-    halo = description.get("halo", 0)
+    normalise = partial(RECIPES[description["normalisation"]], mesh=description["mesh"])
+    halo = description["halo"]
     tiling = HaloTiling(description["tile"] + 2 * halo, halo, description["multiple"])
     if description["task"] == "track":
         return Recipe(normalise, tiling)
-    classes = tuple(OLD_NAMES.get(name, name) for name in description["classes"])
-    values = {}
-    for key in ("training_priors", "default_priors", "thresholds"):
-        given = {OLD_NAMES.get(k, k): float(v) for k, v in description[key].items()}
-        values[key] = {name: given[name] for name in classes}
-    return Recipe(normalise, tiling, classes, **values)
+    keys = "classes", "training_priors", "default_priors", "thresholds"
+    return Recipe(normalise, tiling, **{key: description[key] for key in keys})

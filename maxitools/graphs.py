@@ -1,6 +1,5 @@
 """A frozen graph of ours and its answers: in LiteRT on a CPU, in TensorFlow on a GPU."""
 
-import os
 from importlib.metadata import version
 from itertools import product
 from threading import Lock
@@ -9,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from maxitools.decisions import modify
+from maxitools.process import cores
 from maxitools.tiling import inner, stacked
 
 # Rows of blocks that are decided at once: they stay in the cache.
@@ -32,6 +32,8 @@ class LiteGraph:
     ----------
     device, version : str
         What it runs on, as headers tell.
+    channels : int or None
+        Of its answers, where that is known.
     """
 
     device = "CPU"
@@ -40,12 +42,13 @@ class LiteGraph:
         from ai_edge_litert.interpreter import Interpreter
 
         self.version = f"LiteRT {version('ai-edge-litert')}"
-        self._graph = Interpreter(str(path), num_threads=threads or _cores())
+        self._graph = Interpreter(str(path), num_threads=min(threads or cores(), cores()))
         (pixels,), (answers,) = self._graph.get_input_details(), self._graph.get_output_details()
         self._input, self._output = pixels["index"], answers["index"]
         self._shape, self._lock = None, Lock()
         # Weights are sorted for this processor once, and its kernels report to stderr.
         self._prepare((side, side, pixels["shape"][-1]))
+        self.channels = int(self._graph.get_output_details()[0]["shape"][-1])
 
     def masks(self, indices, factors, limits, block):
         """
@@ -157,6 +160,8 @@ class TensorGraph:
     ----------
     device, version : str
         What it runs on, as headers tell.
+    channels : None
+        As of `LiteGraph`.
 
     Raises
     ------
@@ -164,7 +169,7 @@ class TensorGraph:
         When the graph holds no such name.
     """
 
-    device = "GPU"
+    device, channels = "GPU", None
 
     def __init__(self, tf, path, place, result):
         self._tf, self.version = tf, f"TensorFlow {tf.__version__}"
@@ -216,10 +221,3 @@ class TensorGraph:
 def _logit(probability):
     with np.errstate(divide="ignore"):
         return np.log(probability) - np.log1p(-probability)
-
-
-def _cores():
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()

@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from maxitools.log import Log
+from maxitools.process import check_memory, cores
 
 
 def positive(text):
@@ -60,6 +61,10 @@ def told(parse):
     return value
 
 
+def _threads(text):
+    return min(positive(text), cores())
+
+
 def shared():
     """
     The arguments that both commands have.
@@ -89,7 +94,10 @@ def shared():
         help="tiles per network call (default: 8)",
     )
     network.add_argument(
-        "--threads", type=positive, metavar="N", help="CPU threads (default: one per core)"
+        "--threads",
+        type=_threads,
+        metavar="N",
+        help="CPU threads (default, and at most: one per core)",
     )
     network.add_argument(
         "--device",
@@ -140,7 +148,13 @@ def prepare(threads):
     ----------
     threads : int or None
         CPU threads; all cores when None.
+
+    Raises
+    ------
+    maxitools.process.MemoryLimitError
+        When there is no room for them.
     """
+    check_memory()
     if threads:
         for library in ("OMP", "OPENBLAS", "MKL"):
             os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))

@@ -1,12 +1,20 @@
-"""What a command owes its surroundings: streams, signals, an exit status whatever happens."""
+"""What a command owes its surroundings: streams, signals, limits, an exit status whatever happens."""
 
 import os
+import resource
 import signal
 import sys
 from contextlib import contextmanager, suppress
 
 from maxitools.atomic import remove_unfinished
 from maxitools.messages import hush, reason, say
+
+# Bytes that libraries take; an image takes more.
+_LEAST_MEMORY = 800_000_000
+
+
+class MemoryLimitError(RuntimeError):
+    """A limit to memory that leaves no room for work."""
 
 
 def run(command, main, *arguments):
@@ -90,3 +98,27 @@ def _ending_on_signals(command):
         for number, handler in saved.items():
             signal.signal(number, handler)
         os.close(stderr)
+
+
+def cores():
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def check_memory():
+    """
+    See whether the process may have as much memory as libraries take before any work.
+
+    Raises
+    ------
+    MemoryLimitError
+        When not: some libraries would not say so, but wait or crash.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_MEMORY:
+        raise MemoryLimitError(
+            f"memory is limited to {limit / 1e9:.1f} GB (ulimit -v), expected "
+            f"{_LEAST_MEMORY / 1e9:.1f} GB at least"
+        )

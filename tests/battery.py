@@ -766,6 +766,9 @@ def descriptions(commands, cases):
         fine = key in ("mesh", "block", "halo", "multiple", "tile", "thresholds") and status == 0
         if fine and not said and type(junk) is int and 0 <= junk <= 5:
             return [None]
+        if key in ("input", "output") and isinstance(junk, str):
+            # Only a GPU asks for these.
+            return [None]
         return [f"{key} = {junk!r}: status {status}, {said[:2]}"]
 
 
