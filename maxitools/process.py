@@ -1,4 +1,4 @@
-"""What a command owes its surroundings: streams, signals, limits, an exit status whatever happens."""
+"""What a command owes its surroundings: streams, signals, limits, and an exit status."""
 
 import os
 import resource
