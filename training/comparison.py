@@ -377,7 +377,8 @@ def _verdict(frame, difference, defects, usual):
     labels.unsure &= ~labels.positive
     own = rim & ~ndimage.binary_dilation(doubtful, AROUND)
     charge = np.where(hit | own & (extra > local), extra, 0)
-    return Verdict(labels, known, charge, rim | doubtful, told)
+    doubtful |= rim | (defects.level != 0)
+    return Verdict(labels, known, charge, doubtful, told)
 
 
 def _convincing(frame, extra, sigma, groups, count, spoilt):
@@ -487,5 +488,7 @@ def _trails(frame, ratio, told):
         light = np.clip(ratio[around], 0, 50)
         if np.average(off[around] ** 2, weights=light) > (0.6 * width) ** 2:
             near |= around | (off < 3 * width)
-            trail |= within
+            # Along a column or line it may be the edge of the detector, or a defect.
+            if np.abs(axes[:, 1]).min() > 0.03:
+                trail |= within
     return trail, near & ~trail
