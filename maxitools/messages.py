@@ -1,6 +1,7 @@
 """What is said to people: one line for each thing, on standard error, where it can be written."""
 
 import os
+import re
 import sys
 
 
@@ -54,7 +55,7 @@ def say(text):
     ----------
     text : str
     """
-    line = one_line(text)
+    line = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", one_line(text))
     tqdm = sys.modules.get("tqdm")
     try:
         if tqdm:

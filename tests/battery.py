@@ -960,11 +960,11 @@ def tried(name, commands, count, number):
         Those that were not held: case, and what was wrong.
     """
     strategy, many, judge = FAMILIES[name]
-    total, failed = 0, []
+    total, failed, seen = 0, [], set()
 
     @seed(number)
     @settings(
-        max_examples=max(1, -(-count // many)),
+        max_examples=2 * max(1, -(-count // many)),
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -973,8 +973,10 @@ def tried(name, commands, count, number):
     @given(st.lists(strategy, min_size=many, max_size=many))
     def example(cases):
         nonlocal total
-        if total >= count:
+        cases = [case for case in cases if repr(case) not in seen]
+        if total >= count or not cases:
             return
+        seen.update(map(repr, cases))
         total += len(cases)
         try:
             wrong = judge(commands, cases)

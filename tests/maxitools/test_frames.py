@@ -134,7 +134,7 @@ def test_file_cut_while_it_is_read_is_refused(whole):
 def test_large_hdu_is_copied_in_pieces(here):
     fits.writeto("big.fits", np.ones((3, 4), "f4"))
     header = fits.ImageHDU(np.zeros((2, 2, 2, 2), "u1")).header
-    header["NAXIS4"] = 3 << 28
+    header["NAXIS4"] = (1 << 28) + 1
     size = 2 * 2 * 2 * header["NAXIS4"]
     after = fits.ImageHDU(np.full((5, 6), 7, "i2"))
     with open("big.fits", "ab") as file:
