@@ -23,9 +23,13 @@ from pathlib import Path
 import frames
 from run import ROOT, measure
 
-# Shape of a frame, frames of a part, shapes of the images that memory is measured with.
-FULL = (2048, 4096), 20, [(1024, 1024), (2048, 4096), (6144, 6144), (12000, 12000)]
-QUICK = (401, 600), 4, [(401, 600), (1024, 1024)]
+# Shape of a frame, frames of a chunk, shapes of the images that memory is measured with.
+FULL = (2048, 4096), 20, [(1024, 1024), (2048, 4096), (6144, 6144), (10000, 10000)]
+QUICK = (401, 600), 8, [(401, 600), (1024, 1024)]
+
+
+# With what tells where their results go.
+COMMANDS = {"maximask": ["--out_dir", "masks"], "maxitrack": ["--output", "tracks"]}
 
 
 class Bench:
@@ -47,10 +51,10 @@ class Bench:
         self.megapixels = math.prod(shape) / 1e6
         # Names of their own on the same few files: as much is read, and less is stored.
         files = [frames.write(folder / f"{seed}.fits", [shape], seed) for seed in range(4)]
-        names = [folder / f"frame{i:02d}.fits" for i in range(2 * number)]
-        for i, name in enumerate(names):
+        self.names = [folder / f"frame{i:02d}.fits" for i in range(2 * number)]
+        for i, name in enumerate(self.names):
             name.symlink_to(files[i % len(files)])
-        self.list = frames.write_list(folder / "frames.list", names)
+        self.list = frames.write_list(folder / "frames.list", self.names)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         for command in ("maximask", "maxitrack", "maxireport"):
@@ -59,12 +63,11 @@ class Bench:
         os.environ["PATH"] = f"{path}{os.pathsep}{os.environ['PATH']}"
         os.environ["PYTHONPATH"] = str(ROOT)
 
-    def cost(self, command, number, threads):
-        """Cost of a command on some frames."""
-        names = self.list.read_text().split()[:number]
+    def cost(self, command, names, threads):
+        """Cost of a command on some images."""
         path = frames.write_list(self.folder / "some.list", names)
-        options = {"maximask": ["--out_dir", "masks"], "maxitrack": ["--output", "tracks"]}[command]
-        result = measure([command], *options, "--threads", threads, path, folder=self.folder)
+        options = ["--threads", threads, *COMMANDS[command]]
+        result = measure([command], *options, path, folder=self.folder)
         self.clear()
         return result
 
@@ -115,16 +118,25 @@ def job_seconds():
 
 
 def threads_or_processes(bench):
-    """One process with one thread and with two, and two processes; what a start costs."""
-    few, many = 2, bench.number
+    """
+    Cost of a process with one thread and with two.
+
+    Returns
+    -------
+    tuple of float
+        Seconds that a chunk takes with one thread, both commands: to start, for each frame.
+    """
+    few, many = 2, bench.number // 2
     rows = [("", "frame", "rate", "core time of a megapixel", "start", "peak memory")]
-    starts = {}
-    for command in ("maximask", "maxitrack"):
+    chunk = 0.0, 0.0
+    for command in COMMANDS:
         for threads in (1, 2):
-            first, second = (bench.cost(command, number, threads) for number in (few, many))
-            each = (second.wall - first.wall) / (many - few)
-            core = (second.cpu - first.cpu) / (many - few)
+            first, last = (bench.cost(command, bench.names[:n], threads) for n in (few, many))
+            each = (last.wall - first.wall) / (many - few)
+            core = (last.cpu - first.cpu) / (many - few)
             start = first.wall - few * each
+            if threads == 1:
+                chunk = chunk[0] + start, chunk[1] + each
             rows.append(
                 (
                     f"`{command} --threads {threads}`",
@@ -132,41 +144,30 @@ def threads_or_processes(bench):
                     f"{bench.megapixels / each:.1f} MPix/s",
                     f"{core / bench.megapixels:.3f} s",
                     f"{start:.1f} s",
-                    f"{second.memory:.2f} GB",
+                    f"{last.memory:.2f} GB",
                 )
             )
-            starts[command, threads] = start, each
     table(*rows)
-    return starts
+    return chunk
 
 
-def chunk_sizes(starts):
-    """Share of a job that starting takes, by the number of frames in its chunk."""
-    start, each = (
-        sum(starts[command, 1][i] for command in ("maximask", "maxitrack")) for i in (0, 1)
-    )
-    rows = [("frames of a chunk", "start-up share")]
-    for chunk in (1, 5, 20, 50, 100):
-        rows.append((chunk, f"{100 * start / (start + chunk * each):.1f} %"))
-    table(*rows)
+def chunk_sizes(start, each):
+    """Share of a job that starting the commands takes, by the number of frames in its chunk."""
+    shares = [(n, f"{100 * start / (start + n * each):.1f} %") for n in (1, 5, 20, 50, 100)]
+    table(("frames of a chunk", "start-up share"), *shares)
 
 
 def memory(bench, shapes):
-    """Peak memory of maximask by the size of its image, with one thread."""
-    rows = [("image", "megapixels", "peak memory", "time")]
+    """Peak memory of both commands by the size of images, with one thread."""
+    rows = [("two images of", "megapixels each", "`maximask`", "`maxitrack`")]
     for shape in shapes:
-        path = frames.write(bench.folder / "image.fits", [shape])
-        options = ["--threads", 1, "--out_dir", "masks", path]
-        cost = measure(["maximask"], *options, folder=bench.folder)
-        bench.clear()
-        size = math.prod(shape) / 1e6
+        names = [frames.write(bench.folder / f"image{i}.fits", [shape], i) for i in range(2)]
+        costs = [bench.cost(command, names, 1) for command in COMMANDS]
+        for name in names:
+            name.unlink()
+        size = f"{math.prod(shape) / 1e6:.1f}"
         rows.append(
-            (
-                f"{shape[0]} x {shape[1]}",
-                f"{size:.1f}",
-                f"{cost.memory:.2f} GB",
-                f"{cost.wall:.1f} s",
-            )
+            (f"{shape[0]} x {shape[1]}", size, *(f"{cost.memory:.2f} GB" for cost in costs))
         )
     table(*rows)
 
@@ -174,12 +175,12 @@ def memory(bench, shapes):
 def overhead(bench, profile):
     """What the workflow adds to the plain commands, for two chunks side by side."""
     plain = bench.parts()
-    rows = [("two chunks side by side, a thread each", "time", "more")]
+    rows = [(f"two chunks of {bench.number} frames side by side", "time", "more")]
 
     def add(name, seconds):
         rows.append((name, f"{seconds:.1f} s", f"{100 * (seconds / plain - 1):.1f} %"))
 
-    add("the plain commands", plain)
+    add("the plain commands, by `workflow/batch.sh`", plain)
     add("`snakemake --cores 2`, all", bench.workflow("--cores", "2"))
     if profile:
         seconds = bench.workflow("--profile", profile.resolve())
@@ -201,7 +202,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         bench = Bench(Path(folder), shape, number)
         print(f"Frames of {shape[0]} x {shape[1]} pixels, {number} in a chunk.")
-        chunk_sizes(threads_or_processes(bench))
+        chunk_sizes(*threads_or_processes(bench))
         overhead(bench, arguments.profile)
         memory(bench, shapes)
 

@@ -18,7 +18,7 @@ from slurm import Slurm
 
 NUMBER = 60
 
-pytestmark = pytest.mark.skipif(
+needs_snakemake = pytest.mark.skipif(
     not shutil.which("snakemake", path=Path(sys.executable).parent),
     reason="needs Snakemake: pip install .[workflow]",
 )
@@ -130,6 +130,7 @@ def snakemake(environment, *arguments):
         run.wait()
 
 
+@needs_snakemake
 def test_a_broken_exposure_costs_no_other_and_is_done_when_it_is_mended(environment, here):
     whole = [
         write(here / f"e{seed}.fits", field((50, 60), seed=seed)).read_bytes()
@@ -155,6 +156,7 @@ def test_a_broken_exposure_costs_no_other_and_is_done_when_it_is_mended(environm
     assert "None" not in (night / "maxitrack.out").read_text()
 
 
+@needs_snakemake
 def test_workflow_on_slurm(slurm, exposures, undisturbed, here):
     night = here / "night"
     arguments = ["--profile", ROOT / "workflow" / "profiles" / "slurm", "--latency-wait", "5"]
@@ -179,7 +181,8 @@ def test_workflow_on_slurm(slurm, exposures, undisturbed, here):
         slurm.wait(lambda: kill("maximask", here), "a process to kill")
         progress(6)
         second = stamps(night)
-        slurm.run("scancel", slurm.jobs("--states=running")[0])
+        slurm.wait(lambda: len(slurm.jobs("--states=running")) == 2, "two jobs to cancel")
+        slurm.run("scancel", "--user=root", "--state=running")
         assert run.wait(300) == 0
     assert Path("snakemake.txt").read_text().count("Trying to restart job") >= 2
     assert len(first) < len(second) < NUMBER
