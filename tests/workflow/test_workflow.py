@@ -157,6 +157,14 @@ def test_a_broken_exposure_costs_no_other_and_is_done_when_it_is_mended(environm
 
 
 @needs_snakemake
+def test_inputs_that_are_not_there_are_told_in_a_line(environment, here):
+    with snakemake(environment, "--cores", "1", "--config", "inputs=gone.list") as run:
+        assert run.wait(60) == 1
+    told = Path("snakemake.txt").read_text()
+    assert "\ngone.list: no such file or directory\n" in told and "Traceback" not in told
+
+
+@needs_snakemake
 def test_workflow_on_slurm(slurm, exposures, undisturbed, here):
     night = here / "night"
     arguments = ["--profile", ROOT / "workflow" / "profiles" / "slurm", "--latency-wait", "5"]
