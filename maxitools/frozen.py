@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from maxitools.decisions import prior_factor
 from maxitools.descriptions import read_description
@@ -68,8 +67,10 @@ class FrozenNetwork(Network):
         # Log-odds of all tiles, each with the weight that the network gives it.
         odds, log_weights = np.concatenate(answers).astype(np.float64).T
         fit = self.description["aggregation"]
-        joined = fit["gain"] * np.average(odds, weights=softmax(log_weights)) + fit["offset"]
-        return float(expit(joined - np.log(prior_factor(0.5, prior))))
+        weights = np.exp(log_weights - log_weights.max())
+        joined = fit["gain"] * np.average(odds, weights=weights) + fit["offset"]
+        # The logistic function: scipy's takes longer to import than a frame to judge.
+        return float(np.exp(-np.logaddexp(0, np.log(prior_factor(0.5, prior)) - joined)))
 
 
 def _recipe(description):

@@ -5,7 +5,6 @@ from itertools import product
 from threading import Lock
 
 import numpy as np
-from scipy.special import expit
 
 from maxitools.decisions import modify
 from maxitools.process import cores
@@ -66,6 +65,9 @@ class LiteGraph:
         callable
         """
         if limits is None:
+            # Here, as it takes a fifth of a second that masks do not need.
+            from scipy.special import expit
+
             # Modifying a probability moves its logit.
             values, decide = np.log(factors), lambda logits, shifts: expit(logits - shifts)
         else:

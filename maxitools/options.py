@@ -3,10 +3,14 @@
 import argparse
 import os
 import sys
+import time
 import warnings
 
 from maxitools.log import Log
 from maxitools.process import check_memory, cores
+
+# By `time.perf_counter`: imported first, this module knows when a command began.
+STARTED = time.perf_counter()
 
 
 def positive(text):

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from maxitools.frames import CopiedHDU, ImageHDU, described, read_hdus
 from maxitools.messages import reason, say
+from maxitools.options import STARTED
 from maxitools.pipeline import ahead
 from maxitools.pixels import has_data
 
@@ -58,13 +59,15 @@ def load(network, arguments):
         When it cannot be read.
     """
     start = time.perf_counter()
+    if arguments.verbose:
+        say(f"libraries imported, inputs listed in {start - STARTED:.2f} s")
     network.load(arguments.threads, arguments.device)
     # What is loaded stays: there is no garbage to look for in it.
     gc.freeze()
     if arguments.verbose:
         seconds = time.perf_counter() - start
         where = f"{network.version} on the {network.device}"
-        say(f"{network.path}: loaded in {seconds:.1f} s, to run in {where}")
+        say(f"{network.path}: loaded in {seconds:.2f} s, to run in {where}")
 
 
 def left_to_do(inputs, there, log=None, verbose=False):

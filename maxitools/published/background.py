@@ -1,7 +1,6 @@
 """Sky level and noise of an image, as the published networks were trained with."""
 
 import numpy as np
-from scipy import ndimage
 
 from maxitools.background import clipped_statistics
 
@@ -15,6 +14,9 @@ def _whole_meshes(size, mesh, centred):
 
 def _padded_medfilt(grid):
     """Replicate a border one mesh wide, then a 3 x 3 median that sees zeros outside."""
+    # Here, as it takes a fifth of a second that only the published networks need.
+    from scipy import ndimage
+
     return ndimage.median_filter(np.pad(grid, 1, mode="edge"), 3, mode="constant")
 
 
@@ -146,7 +148,6 @@ def spline_rows(grid, centres, shape):
         `rows(first, last)` gives rows [first, last), float64, (last - first, W); what
         is beyond the outer centres repeats their values.
     """
-    # Here, as it takes a fifth of a second that only the published networks need.
     from scipy import interpolate
 
     # Evaluated as published, to the last digit: zeros of a map must stay zeros.
