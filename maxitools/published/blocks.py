@@ -25,20 +25,24 @@ class Blocks:
 
     Parameters
     ----------
-    layers : list of maxitools.published.unpooling.Layer
-        They begin with a chain of convolutions and poolings.
+    layers : list of maxitools.published.unpooling.Layer, or None
+        They begin with a chain of convolutions and poolings. Without them every tile is
+        answered as published.
     tiling : maxitools.tiling.PublishedTiling
         How tiles make blocks.
     finish : callable
         From a tensor of logits (1, rows, columns, C) to the answer.
     as_published : callable
-        From the pixels (1, H, W, 1) of a tile to the answer, for the tiles that hold what is
-        not finite: what a maximum is there, only the network's own pooling says.
+        From the pixels (1, H, W, 1) of a tile to the answer, an ndarray (1, H, W, C), for the
+        tiles that hold what is not finite: what a maximum is there, only the network's own
+        pooling says.
     """
 
     def __init__(self, layers, tiling, finish, as_published):
         self._layers, self._finish, self._as_published = layers, finish, as_published
         self._tiling, self._size = tiling, (tiling.tile, tiling.tile)
+        if layers is None:
+            return
         # Tiles meet the pixels of a layer alike as long as its scale divides their distance.
         self._scales = {0: 1}
         for index, layer in enumerate(layers[1:], 1):
@@ -65,7 +69,7 @@ class Blocks:
         ndarray, (rows, columns, C)
             Of what the block stands for.
         """
-        shared = self._encoder(tf.constant(block.pixels[None]))
+        shared = self._layers and self._encoder(tf.constant(block.pixels[None]))
         rows = [
             [self._question(block, shared, y, x) for x in self._tiles(block.columns)]
             for y in self._tiles(block.rows)
@@ -88,8 +92,8 @@ class Blocks:
         """The call that answers a tile of a block."""
         (top, rows), (left, columns) = vertical, horizontal
         pixels = block.pixels[top : top + self._size[0], left : left + self._size[1]]
-        if not np.isfinite(pixels).all():
-            return lambda: self._as_published(pixels[None]).numpy()[0, rows, columns]
+        if not self._layers or not np.isfinite(pixels).all():
+            return lambda: self._as_published(pixels[None])[0, rows, columns]
         # A function is made for each window: one of a few, whatever the sizes of images.
         window = Window(rows.start, self._rounded(rows), columns.start, self._rounded(columns))
         decoder, corner = self._decoder(window, shared), tf.constant((top, left))

@@ -8,7 +8,7 @@ from maxitools.decisions import modify, prior_factor
 from maxitools.network import Network
 from maxitools.published.recipes import recipe_1_0, recipe_1_2
 from maxitools.runtime import import_tensorflow
-from maxitools.tiling import inner, stacked
+from maxitools.tiling import stacked
 
 
 class PublishedNetwork(Network):
@@ -23,6 +23,42 @@ class PublishedNetwork(Network):
     @abstractmethod
     def _read(self):
         """Read graph and weights."""
+
+    @abstractmethod
+    def _constant_graph(self):
+        """Graph of the mask network without variables, a GraphDef."""
+
+    @abstractmethod
+    def _probabilities(self, pixels, indices):
+        """What the network itself answers to pixels (1, H, W, 1), an ndarray (1, H, W, C)."""
+
+    def _masks(self, indices, factors, limits):
+        from maxitools.published.blocks import Blocks
+        from maxitools.published.unpooling import UnknownGraphError, read_layers
+
+        tf = self.tf
+        factors = factors.astype(np.float32)
+
+        def select(scores):
+            everything = indices == list(range(scores.shape[-1]))
+            return scores if everything else tf.gather(scores, indices, axis=-1)
+
+        def decide(probabilities):
+            if limits is not None:
+                return tf.cast(probabilities > limits.astype(np.float32), tf.uint8)
+            return modify(probabilities, factors)
+
+        try:
+            layers = read_layers(self._constant_graph())
+        except UnknownGraphError:
+            layers = None
+        blocks = Blocks(
+            layers,
+            self.recipe.tiling,
+            lambda logits: decide(select(tf.sigmoid(logits))),
+            lambda pixels: np.asarray(decide(self._probabilities(pixels, indices))),
+        )
+        return lambda tiles: [blocks.answer(tile) for tile in tiles]
 
     def combine(self, answers, prior):
         # Over the tiles of each image, then over images.
@@ -44,36 +80,18 @@ class SavedModelNetwork(PublishedNetwork):
     def _read(self):
         self._model = self.tf.saved_model.load(str(self.path))
 
-    def _masks(self, indices, factors, limits):
-        from maxitools.published.blocks import Blocks
-        from maxitools.published.unpooling import read_layers
+    def _constant_graph(self):
+        from tensorflow.python.framework import convert_to_constants
 
-        tf = self.tf
-        factors = factors.astype(np.float32)
+        function = self._model.signatures["serving_default"]
+        frozen = convert_to_constants.convert_variables_to_constants_v2(function)
+        return frozen.graph.as_graph_def()
 
-        def select(scores):
-            everything = indices == list(range(scores.shape[-1]))
-            return scores if everything else tf.gather(scores, indices, axis=-1)
-
-        def decide(probabilities):
-            if limits is not None:
-                return tf.cast(probabilities > limits.astype(np.float32), tf.uint8)
-            return modify(probabilities, factors)
-
-        def answer_as_published(pixels):
-            nothing = tf.zeros(len(indices))
-            inputs = [pixels, tf.constant(indices), *[nothing] * 3]
-            # On some GPU its operations have no kernel.
-            with tf.device("CPU"):
-                return decide(self._model(inputs, False))
-
-        blocks = Blocks(
-            read_layers(self._model.signatures["serving_default"]),
-            self.recipe.tiling,
-            lambda logits: decide(select(tf.sigmoid(logits))),
-            answer_as_published,
-        )
-        return lambda tiles: [blocks.answer(tile) for tile in tiles]
+    def _probabilities(self, pixels, indices):
+        nothing = self.tf.zeros(len(indices))
+        # On some GPU its operations have no kernel.
+        with self.tf.device("CPU"):
+            return self._model([pixels, self.tf.constant(indices), *[nothing] * 3], False).numpy()
 
     def _tracks(self):
         return lambda tiles: self._model(self.tf.constant(stacked(tiles)), False).numpy()[:, 1]
@@ -106,17 +124,14 @@ class CheckpointNetwork(PublishedNetwork):
         with graph.as_default():
             saver.restore(self._session, str(self.path))
 
-    def _masks(self, indices, factors, limits):
-        def answer(tiles):
-            feed = {"rinputs:0": stacked(tiles), "flags:0": indices}
-            planes = np.moveaxis(self._session.run("fpredictions:0", feed), 1, -1)
-            if limits is not None:
-                planes = (planes > limits.astype(np.float32)).astype(np.uint8)
-            else:
-                planes = modify(planes, factors.astype(np.float32))
-            return inner(tiles, planes)
+    def _constant_graph(self):
+        graph = self._session.graph.as_graph_def()
+        util = self.tf.compat.v1.graph_util
+        return util.convert_variables_to_constants(self._session, graph, ["fpredictions"])
 
-        return answer
+    def _probabilities(self, pixels, indices):
+        feed = {"rinputs:0": pixels, "flags:0": indices}
+        return np.moveaxis(self._session.run("fpredictions:0", feed), 1, -1)
 
     def _tracks(self):
         def answer(tiles):

@@ -28,17 +28,17 @@ def recipe_1_0(task):
     """The recipe of releases 1.0 and 1.1 for the task "mask" or "track"."""
     if task == "track":
         return Recipe(normalise_1_0, WholeTiling(400, centred=True))
-    return _of_masks(normalise_1_0, PublishedTiling(), _RELEASE_1_0)
+    return _of_masks(normalise_1_0, _RELEASE_1_0)
 
 
 def recipe_1_2(task):
     """The recipe of releases 1.2 to 1.4.1 for the task "mask" or "track"."""
     if task == "track":
         return Recipe(normalise_1_2, WholeTiling(400, centred=False))
-    return _of_masks(normalise_1_2, PublishedTiling(5), _RELEASE_1_2)
+    return _of_masks(normalise_1_2, _RELEASE_1_2)
 
 
-def _of_masks(normalise, tiling, values):
+def _of_masks(normalise, values):
     by_class = {key: dict(zip(NAMES, value, strict=True)) for key, value in values.items()}
     # These networks take some 2 kB a pixel; larger blocks save little more.
-    return Recipe(normalise, tiling, NAMES, **by_class, most_pixels=2 * 400 * 400)
+    return Recipe(normalise, PublishedTiling(5), NAMES, **by_class, most_pixels=2 * 400 * 400)

@@ -3,7 +3,6 @@
 from collections import namedtuple
 
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 Layer = namedtuple("Layer", "kind inputs constant", defaults=(None,))
 Layer.__doc__ = """A step of a network, the indices of the layers it reads, and its weights."""
@@ -15,14 +14,14 @@ class UnknownGraphError(ValueError):
     """A graph with operations that are not expected in a network of this kind."""
 
 
-def read_layers(function):
+def read_layers(graph):
     """
     Read a network of convolutions, max pooling with argmax, and unpooling.
 
     Parameters
     ----------
-    function : ConcreteFunction
-        From pixels, its first argument, to the sigmoid of logits.
+    graph : GraphDef
+        Without variables, from pixels, its first placeholder, to the sigmoid of logits.
 
     Returns
     -------
@@ -34,7 +33,6 @@ def read_layers(function):
     UnknownGraphError
         When the graph holds other operations.
     """
-    graph = convert_variables_to_constants_v2(function).graph.as_graph_def()
     nodes = {node.name: node for node in graph.node}
     outputs = [node for node in graph.node if node.op == "Sigmoid"]
     if len(outputs) != 1:
@@ -63,6 +61,8 @@ def read_layers(function):
             return Layer(node.op, ())
         if node.op in ("Asinh", "Relu", "MaxPoolWithArgmax"):
             return Layer(node.op, (place(source(node, 0)),))
+        if node.op == "AddV2" and source(node, 1).op == "Const":
+            return Layer("BiasAdd", (place(source(node, 0)),), constant(source(node, 1)))
         if node.op == "AddV2":
             return Layer(node.op, (place(source(node, 0)), place(source(node, 1))))
         if node.op in ("Conv2D", "BiasAdd"):
@@ -79,7 +79,10 @@ def read_layers(function):
                 return Layer("Unpool", (values, place(source(pool, 0))))
         raise UnknownGraphError(f"operation {node.op} ({node.name})")
 
-    place(source(outputs[0], 0))
+    logits = source(outputs[0], 0)
+    if logits.op == "Reshape":  # of rows and columns, to one axis
+        logits = source(logits, 0)
+    place(logits)
     return layers
 
 

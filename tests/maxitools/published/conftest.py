@@ -41,3 +41,42 @@ def frame():
     image[np.abs(y - 300 - 0.2 * x) < 2] += 400
     image[:, 505] = 0
     return image
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A mask network with the operations of releases 1.0 and 1.1, and small random weights."""
+    from maxitools.runtime import import_tensorflow
+
+    v1 = import_tensorflow().compat.v1
+    prefix = tmp_path_factory.mktemp("checkpoint") / "model-150000"
+    rng = np.random.default_rng(4)
+
+    def convolve(x, depth):
+        kernel = rng.normal(0, 0.3, (3, 3, x.shape[-1], depth)).astype("f4")
+        kernel, bias = v1.Variable(kernel), v1.Variable(rng.normal(0, 0.1, depth).astype("f4"))
+        return v1.nn.conv2d(x, kernel, 1, "SAME") + bias
+
+    def unpool(x, where, size):
+        batch = v1.reshape(v1.range(v1.shape(x, out_type="int64")[0]), (-1, 1, 1, 1))
+        batch = v1.reshape(v1.ones_like(where) * batch, (-1, 1))
+        where = v1.concat([batch, v1.reshape(where, (-1, 1))], 1)
+        size = v1.shape(size, out_type="int64")
+        flat = v1.stack([size[0], size[1] * size[2] * size[3]])
+        return v1.reshape(v1.scatter_nd(where, v1.reshape(x, (-1,)), flat), size)
+
+    with v1.Graph().as_default(), v1.Session() as session:
+        pixels = v1.placeholder("float32", (None, None, None, 1), "rinputs")
+        flags = v1.placeholder("int32", (None,), "flags")
+        first = v1.nn.relu(convolve(v1.asinh(pixels), 4))
+        pooled, where = v1.nn.max_pool_with_argmax(first, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+        second = v1.nn.relu(convolve(pooled, 4))
+        votes = v1.nn.relu(convolve(unpool(second, where, first) + first, 6))
+        logits = convolve(v1.concat([votes, first], -1), 14)
+        found = v1.gather(v1.sigmoid(v1.reshape(logits, (-1, 14))), flags, axis=-1)
+        size = v1.shape(pixels)
+        found = v1.reshape(found, (-1, size[1], size[2], v1.shape(flags)[0]))
+        v1.transpose(found, (0, 3, 1, 2), name="fpredictions")
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(prefix))
+    return prefix.parent

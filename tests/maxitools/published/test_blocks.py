@@ -6,8 +6,9 @@ import pytest
 import maximask
 from maxitools import networks
 from maxitools.classes import NAMES
-from maxitools.published.normalisation import normalise_1_2
+from maxitools.published.normalisation import normalise_1_0, normalise_1_2
 from maxitools.published.tiling import PublishedTiling
+from maxitools.published.unpooling import read_layers
 from maxitools.runtime import import_tensorflow
 from maxitools.tiling import Span, Tile, tiles
 
@@ -74,3 +75,16 @@ def test_fast_form_serves_classes_in_any_order(release, frame):
     (tile, *_) = tiles(normalise_1_2(frame), frame.shape, PublishedTiling())
     both = network.masks(("DCL", "CR"))([tile])[0]
     np.testing.assert_array_equal(both[..., 1], network.masks(("CR",))([tile])[0][..., 0])
+
+
+def test_checkpoints_answer_blocks_as_they_answer_tiles(checkpoint, frame):
+    network = networks.find(checkpoint, "mask").load()
+    assert read_layers(network._constant_graph())
+    found = maximask.probabilities(frame, checkpoint, classes=("TRL", "CR"))
+    indices = [NAMES.index("CR"), NAMES.index("TRL")]
+    cut = list(tiles(normalise_1_0(frame), frame.shape, PublishedTiling()))
+    for tile in cut:
+        expected = network._probabilities(tile.pixels[np.newaxis], indices)[0][tile.inner]
+        rows, columns = (slice(s.first, s.last) for s in (tile.rows, tile.columns))
+        np.testing.assert_allclose(np.moveaxis(found[:, rows, columns], 0, -1), expected, atol=1e-5)
+    assert found.std() > 0.1

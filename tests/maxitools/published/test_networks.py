@@ -1,9 +1,11 @@
 """Networks of the published releases, given to the commands."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 import maximask
 import maxitrack
@@ -11,6 +13,7 @@ from maxitools import decisions, networks
 from maxitools.classes import NAMES
 from maxitools.published.normalisation import normalise_1_0, normalise_1_2
 from maxitools.runtime import import_tensorflow
+from maxitools.tiling import tiles
 
 
 def test_defaults_are_the_published_ones(release, frame):
@@ -106,3 +109,23 @@ def test_damaged_saved_model_is_named(release, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"nothing")
     with pytest.raises(networks.NetworkError, match=str(Path(tmp_path))):
         networks.find(tmp_path, "mask").load()
+
+
+def test_release_1_1_gives_the_masks_that_came_with_it():
+    """The middle of its test image; the masks of the rest take as long again and again."""
+    folder = os.environ.get("MAXIMASK_1_1")
+    if not folder:
+        pytest.skip("MAXIMASK_1_1 does not name the folder MaxiMask-1.1 of pyds9plugin 3.1.dev7")
+    with fits.open(Path(folder, "test_inp.fits.fz")) as image:
+        pixels = next(hdu.data for hdu in image if hdu.data is not None)
+    with fits.open(Path(folder, "test_out.fits.fz")) as masks:
+        masks = next(hdu.data for hdu in masks if hdu.data is not None)
+    network = networks.find(folder, "mask").load()
+    recipe = network.recipe
+    cut = list(tiles(recipe.normalise(pixels), pixels.shape, recipe.tiling))
+    tile = cut[len(cut) // 2]
+    answer = network.masks(NAMES, recipe.default_priors, recipe.thresholds)
+    rows, columns = (slice(s.first, s.last) for s in (tile.rows, tile.columns))
+    expected = np.moveaxis(masks[:, rows, columns], 0, -1)
+    assert expected[..., :13].any()
+    np.testing.assert_array_equal(answer([tile])[0], expected)
