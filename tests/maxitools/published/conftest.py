@@ -68,11 +68,15 @@ def checkpoint(tmp_path_factory):
     with v1.Graph().as_default(), v1.Session() as session:
         pixels = v1.placeholder("float32", (None, None, None, 1), "rinputs")
         flags = v1.placeholder("int32", (None,), "flags")
-        first = v1.nn.relu(convolve(v1.asinh(pixels), 4))
-        pooled, where = v1.nn.max_pool_with_argmax(first, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
-        second = v1.nn.relu(convolve(pooled, 4))
-        votes = v1.nn.relu(convolve(unpool(second, where, first) + first, 6))
-        logits = convolve(v1.concat([votes, first], -1), 14)
+        x, levels = v1.asinh(pixels), []
+        for _ in range(4):
+            x = before = v1.nn.relu(convolve(x, 4))
+            x, where = v1.nn.max_pool_with_argmax(x, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+            levels.append((before, where))
+        x = v1.nn.relu(convolve(x, 4))
+        for before, where in reversed(levels):
+            x = v1.nn.relu(convolve(unpool(x, where, before) + before, 4))
+        logits = convolve(v1.concat([x, levels[0][0]], -1), 14)
         found = v1.gather(v1.sigmoid(v1.reshape(logits, (-1, 14))), flags, axis=-1)
         size = v1.shape(pixels)
         found = v1.reshape(found, (-1, size[1], size[2], v1.shape(flags)[0]))
