@@ -1,10 +1,12 @@
 """The recipes of docs/recipes.md, each with the tool that it is for."""
 
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -47,21 +49,28 @@ def kitchen(networks, here, sky, monkeypatch):
 
 
 def follow(section, *tools):
-    """Run the code of a section; what it printed."""
+    """Run the code of a section, and compare what it prints with what the page says."""
     for tool in tools:
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
-    printed = ""
-    for language, code in re.findall(r"^```(\w+)\n(.*?)^```", SECTIONS[section], re.S | re.M):
+    blocks = re.findall(
+        r"^```(\w+)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", SECTIONS[section], re.S | re.M
+    )
+    for language, code, expected in blocks:
         if language == "python":
-            exec(compile(code, section, "exec"), {"__name__": "recipe"})
+            printed = io.StringIO()
+            with redirect_stdout(printed):
+                exec(compile(code, section, "exec"), {"__name__": "recipe"})
+            printed = printed.getvalue()
         else:
             done = subprocess.run(
                 ["bash", "-euc", code], capture_output=True, text=True, timeout=60
             )
             assert done.returncode == 0, done.stderr
-            printed += done.stdout
-    return printed
+            printed = done.stdout
+        assert [line.split() for line in printed.splitlines()] == [
+            line.split() for line in expected.splitlines()
+        ]
 
 
 def catalogue(name):
@@ -80,8 +89,6 @@ def test_pixels_without_weight_are_not_detected(kitchen):
     follow("A weight map for SExtractor, SWarp or PSFEx", "source-extractor")
     weight = fits.getdata("image.weight.fits")
     np.testing.assert_array_equal(weight, 1 - truth()[0] - truth()[1])
-    text = Path("weighted.cat").read_text()
-    assert not [line for line in text.splitlines() if not line.startswith("#")]
 
 
 def test_compressed_masks_are_unpacked(kitchen):
@@ -89,13 +96,10 @@ def test_compressed_masks_are_unpacked(kitchen):
     np.testing.assert_array_equal(fits.getdata("unpacked.fits"), truth())
 
 
-def test_photutils_leaves_out_what_was_found(kitchen, capsys):
+def test_photutils_leaves_out_what_was_found(kitchen):
+    # Two hits of 4000 are among the 113 pixels of the first aperture, and none in the second.
     pytest.importorskip("photutils")
     follow("photutils")
-    first, second, *areas = map(float, re.findall(r"[\d.]+", capsys.readouterr().out))
-    # Two hits of 4000 among 113 pixels, and none.
-    assert (round(first, -1), round(second, -1)) == (1000, 1000)
-    assert areas[1] - areas[0] == pytest.approx(2)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -153,7 +157,7 @@ def test_the_product_of_a_survey(kitchen, sky):
 
 
 def test_a_night_on_all_cores(kitchen):
-    assert follow("A night, on all cores", "xargs", "jq") == ""
+    follow("A night, on all cores", "xargs", "jq")
     for name in "abc":
         assert fits.getdata(f"night/{name}.masks.fits")[0].sum() == 10
     lines = [json.loads(line) for line in Path("night.log").read_text().splitlines()]
@@ -162,11 +166,14 @@ def test_a_night_on_all_cores(kitchen):
 
 
 def test_exposures_that_lost_track(kitchen, sky):
-    # To the stand-in network every bright pixel is a bad sign.
-    write("night/d.fits", np.random.default_rng(9).normal(1000, 10, sky.shape).astype("f4"))
-    Path("night.list").write_text("".join(f"night/{name}.fits\n" for name in "abd"))
+    # To the stand-in network a tile with a bright pixel is a bad one.
+    for name in "abc":
+        image = np.full(sky.shape, 1000, "f4")
+        image[::40, ::40] += 5000 * (name != "c")
+        Path(f"night/{name}.fits").unlink()
+        write(f"night/{name}.fits", np.random.default_rng(4).normal(image, 10).astype("f4"))
+    Path("night.list").write_text("".join(f"night/{name}.fits\n" for name in "abc"))
     follow("Exposures that lost track")
-    assert len(Path("night.track").read_text().splitlines()) == 3
     assert not Path("maxitrack.out").exists()
 
 
