@@ -141,7 +141,8 @@ class _Copied:
     def block(self):
         """The next block of a header."""
         data = self._stream.read(BLOCK)
-        self._copy.write(_NOT_PLAIN.sub(b"?", data))
+        # What has no text is no header.
+        self._copy.write(_NOT_PLAIN.sub(b"?", data) if data.strip(b"\0 ") else data)
         return data
 
     def skip(self, size):

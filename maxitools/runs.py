@@ -158,10 +158,10 @@ def run(
                 way.message = reason(error)
                 say(f"{command}: {source.given}: {way.message}")
             else:
+                for note in way.notes:
+                    say(f"{command}: {source.given}: {note}")
                 if verbose:
                     say(f"{source.given}: {way.told}")
-            for note in way.notes:
-                say(f"{command}: {source.given}: {note}")
             # The network goes from input to input without a break: so does the clock.
             start = time.perf_counter()
             if log:
