@@ -90,23 +90,44 @@ class ImageHDU:
             yield index, self._plane(index)
 
     def _plane(self, index):
-        needed, free = 4 * prod(self.shape[-2:]), _free_memory()
-        if needed > free:
-            raise InputError(
-                f"HDU {self.index} is an image of {needed / 1e9:.1f} GB, "
-                f"{free / 1e9:.1f} GB of memory are free"
-            )
         try:
-            image = np.empty(self.shape[-2:], np.float32)
+            # Zeros that are not written take no memory.
+            image = np.zeros(self.shape[-2:], np.float32)
             for first in range(0, len(image), _ROWS):
                 rows = slice(first, min(first + _ROWS, len(image)))
                 # Beyond the range of single precision a value is infinite.
                 with np.errstate(over="ignore", invalid="ignore"):
-                    image[rows] = self._hdu.section[(*index, rows)]
+                    pixels = self._hdu.section[(*index, rows)]
+                    if pixels.any():
+                        image[rows] = pixels
         except Exception as error:
             # Damaged data raises nearly any type, the compressed ones above all.
             raise InputError(f"HDU {self.index} cannot be read ({reason(error)})") from error
         return image
+
+
+def _check_resources(header, size, index, space):
+    """See that an image fits in memory, and what is unpacked on the disk."""
+    if size > space:
+        raise InputError(
+            f"HDU {index} unpacks to {size / 1e9:.1f} GB, "
+            f"{space / 1e9:.1f} GB are free in {tempfile.gettempdir()}"
+        )
+    axes = _image_axes(header)
+    if axes and header[axes] in (2, 3):
+        needed, free = 4 * header[f"{axes}1"] * header[f"{axes}2"], _free_memory()
+        if needed > free:
+            raise InputError(
+                f"HDU {index} is an image of {needed / 1e9:.1f} GB, "
+                f"{free / 1e9:.1f} GB of memory are free"
+            )
+
+
+def _image_axes(header):
+    """The keyword that counts the axes of an image, compressed or not; None in a table."""
+    if "ZIMAGE" in header or "ZCMPTYPE" in header:
+        return "ZNAXIS"
+    return "NAXIS" if header.get("XTENSION", "IMAGE") == "IMAGE" else None
 
 
 def _free_memory():
@@ -126,6 +147,10 @@ class _Plain:
         self._file, self._size = file, os.fstat(file.fileno()).st_size
         self.block = partial(file.read, BLOCK)
 
+    def space(self):
+        """Bytes of data that there is space for."""
+        return float("inf")
+
     def skip(self, size):
         """Pass over bytes of data; how many there were."""
         place = self._file.tell()
@@ -144,6 +169,11 @@ class _Copied:
         # What has no text is no header.
         self._copy.write(_NOT_PLAIN.sub(b"?", data) if data.strip(b"\0 ") else data)
         return data
+
+    def space(self):
+        """As `_Plain.space`."""
+        told = os.fstatvfs(self._copy.fileno())
+        return told.f_bavail * told.f_frsize
 
     def skip(self, size):
         """As `_Plain.skip`."""
@@ -206,6 +236,7 @@ def _walk(source):
         header = fits.Header.fromstring(_NOT_PLAIN.sub(b"?", text).decode("ascii"))
         size = _data_size(header, len(places))
         data = start + len(text)
+        _check_resources(header, size, len(places), source.space())
         there = source.skip(size)
         if there < size:
             raise InputError(
@@ -281,13 +312,14 @@ def _data_size(header, index):
         "NAXIS", "a whole number from 0 to 999", lambda n: type(n) is int and 0 <= n < 1000
     )
     shape = sizes("NAXIS", naxis)
-    if header.get("XTENSION", "IMAGE") == "IMAGE" or "ZIMAGE" in header:
+    axes = _image_axes(header)
+    if axes:
         for keyword in ("BSCALE", "BZERO"):
             value(keyword, "a number", lambda number: type(number) in (int, float), 1)
     groups, parameters = whole("GCOUNT", default=1), whole("PCOUNT", default=0)
     if index == 0 and header.get("GROUPS") is True and shape[:1] == [0]:
         shape = shape[1:]
-    if "ZIMAGE" in header or "ZCMPTYPE" in header:
+    if axes == "ZNAXIS":
         value("ZIMAGE", "T", lambda compressed: compressed is True)
         image = sizes("ZNAXIS", whole("ZNAXIS", 1), 1)
         tile = [whole(f"ZTILE{i}", 1, 1 if i > 1 else image[0]) for i in range(1, len(image) + 1)]

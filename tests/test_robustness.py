@@ -194,3 +194,20 @@ def test_no_warning_of_a_library_reaches_the_user(here, networks):
     for tool in ("maximask", "maxitrack"):
         done = command(tool, "a.fits", "--net_path", networks)
         assert (done.returncode, done.stderr.count("\n")) in [(0, 0), (1, 1)]
+
+
+def test_gzip_of_a_giant_image_is_refused_before_it_is_unpacked(run):
+    header = fits.Header([("SIMPLE", True), ("BITPIX", 16), ("NAXIS", 2)])
+    header.update(NAXIS1=1_000_000, NAXIS2=500_000)
+    with gzip.open("a.fits.gz", "wb", 1) as file:
+        file.write(header.tostring().encode() + bytes(1 << 20))
+    status, (line,) = run(maximask, "a.fits.gz")
+    assert status == 1
+    assert "HDU 0 unpacks to 1000.0 GB" in line or "an image of 2000.0 GB" in line
+
+
+def test_a_long_image_of_zeros_takes_no_memory(run):
+    sparse("a.fits", (20_000, 20_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert run(maxitrack, "a.fits") == (1, ["maxitrack: a.fits: holds no image with data"])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
