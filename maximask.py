@@ -7,6 +7,8 @@ As a command, `maximask IMAGE` writes masks beside each image. As a module, `mas
 `draw` shows what was found.
 """
 
+import maxitools.interrupts  # noqa: F401  # isort: skip
+
 import argparse
 import sys
 from pathlib import Path

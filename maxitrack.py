@@ -6,6 +6,8 @@ As a command, `maxitrack IMAGE` appends a probability to `maxitrack.out`. As a m
 `probability` gives that of an array.
 """
 
+import maxitools.interrupts  # noqa: F401  # isort: skip
+
 import argparse
 import sys
 
