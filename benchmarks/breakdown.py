@@ -52,10 +52,10 @@ def steps(network, side):
         Normalised pixels.
     """
     from maxitools.frames import read_hdus
+    from maxitools.headers import mask_header
     from maxitools.inference import mask_strips
     from maxitools.inputs import Input
     from maxitools.maskfile import MaskFile
-    from maxitools.outputs import mask_header
 
     recipe, shape = network.recipe, (side, side)
     seconds = {}

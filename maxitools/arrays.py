@@ -35,7 +35,10 @@ def probability(image, net_path, prior, batch_size, threads, device):
 
 
 def _pixels(image):
-    return np.asarray(image.data if is_nddata(image) else image)
+    pixels = np.asarray(image.data if is_nddata(image) else image)
+    if pixels.ndim != 2 or 0 in pixels.shape:
+        raise ValueError(f"expected an image of two axes, found the shape {pixels.shape}")
+    return pixels
 
 
 def masks(image, net_path, batch_size, threads, device, choices):

@@ -114,3 +114,10 @@ def test_nddata_without_a_mask(mask, flags, networks, sky):
 def test_what_cannot_be_done_is_said(networks, sky, choices, message):
     with pytest.raises(ValueError, match=message):
         maximask.mask(sky, **{"net_path": networks, **choices})
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 30, 30), (0, 30)])
+def test_what_is_no_image_is_refused(mask, networks, shape):
+    for call in (mask, partial(maxitrack.probability, net_path=networks)):
+        with pytest.raises(ValueError, match="expected an image of two axes"):
+            call(np.ones(shape))

@@ -11,8 +11,8 @@ from astropy.io import fits
 
 from maxitools.compression import CompressedFile
 from maxitools.frames import is_whole
+from maxitools.headers import mask_header
 from maxitools.maskfile import MaskFile
-from maxitools.outputs import mask_header
 
 
 def write(path, images, strip=50):

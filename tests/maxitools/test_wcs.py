@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from maxitools.outputs import mask_header
+from maxitools.headers import mask_header
 
 PIXELS = np.array([[0.0, 0.0], [339.0, 299.0], [100.5, 250.25]])
 
