@@ -9,8 +9,8 @@ from math import ceil, prod
 import numpy as np
 from astropy.io import fits
 
-from maxitools.frames import BLOCK
 from maxitools.maskfile import MaskFile, form
+from maxitools.structure import BLOCK
 
 # Rows of a tile, and bytes of tiles that are compressed at once.
 _ROWS, _BATCH = 64, 1 << 22

@@ -13,8 +13,8 @@ import numpy as np
 from astropy.io import fits
 
 from maxitools.atomic import whole_file
-from maxitools.frames import BLOCK
 from maxitools.pipeline import Behind
+from maxitools.structure import BLOCK
 
 
 class OutputError(ValueError):
