@@ -149,24 +149,31 @@ def _opened(source):
         raise InputError(f"cannot be read ({reason(error)})") from error
 
 
-def _image(hdus, index, place, primary):
-    """The image of an HDU, with the header of the first one; None where there is no image."""
+def _is_image(hdus, index, place):
     hdu = hdus[index]
     images = fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
     tables = fits.TableHDU | fits.BinTableHDU
     if place.kind in ("IMAGE", "TABLE", "BINTABLE") and not isinstance(hdu, images | tables):
         raise InputError(f"the header of HDU {index} cannot be understood")
     if isinstance(hdu, tables | fits.GroupsHDU) or not isinstance(hdu, images):
-        return None
+        return False
     if len(hdu.shape) not in (2, 3) or 0 in hdu.shape:
-        return None
+        return False
     if hdu.fileinfo()["datLoc"] != place.data:
         raise InputError(f"the header of HDU {index} cannot be understood")
+    return True
+
+
+def _image(file, hdus, index, place, primary):
+    """The image of an HDU, with the header of the file's first one."""
+    hdu = hdus[index]
     cards, broken = _sound_cards(hdu.header)
     notes = []
     if broken:
         told = ", ".join(broken)
         notes.append(f"HDU {index}: the masks lack cards that cannot be read ({told})")
+    if not _agrees(file, place):
+        notes.append(f"HDU {index}: the data do not agree with DATASUM")
     return ImageHDU(index, fits.Header(cards), primary, hdu.shape, hdu, notes)
 
 
@@ -228,29 +235,41 @@ def read_hdus(source, most=-1):
         read, or there is no image to process.
     """
     with _opened(source) as (file, places, hdus):
-        primary = fits.Header(_sound_cards(hdus[0].header)[0])
+        indices = [i for i, place in enumerate(places) if _is_image(hdus, i, place)]
+        wanted = range(len(places))
         if source.hdu is not None:
-            wanted = images = {source.hdu: _one_hdu(hdus, places, source.hdu, primary)}
-        else:
-            wanted = {i: _image(hdus, i, place, primary) for i, place in enumerate(places)}
-            images = {i: image for i, image in wanted.items() if image is not None}
-            if not images:
-                raise InputError("holds no 2-D image")
-            if places[-1].end < places[-1].whole:
-                next(iter(images.values())).notes.append(
-                    f"ends within a block of HDU {len(places) - 1}: what may have followed is lost"
-                )
-            if most >= 0:
-                number = max(1, round(most * len(images))) if isinstance(most, float) else most
-                drawn = random.sample(sorted(images), min(number, len(images)))
-                wanted = {i: images[i] for i in sorted(drawn)}
-        for index, image in wanted.items():
-            if image is None:
+            wanted = [source.hdu]
+            _check_number(source.hdu, indices, len(places))
+        elif not indices:
+            raise InputError("holds no 2-D image")
+        elif most >= 0:
+            number = max(1, round(most * len(indices))) if isinstance(most, float) else most
+            wanted = sorted(random.sample(indices, min(number, len(indices))))
+        notes = []
+        if places[-1].end < places[-1].whole:
+            notes = [
+                f"ends within a block of HDU {len(places) - 1}: what may have followed is lost"
+            ]
+        primary = fits.Header(_sound_cards(hdus[0].header)[0])
+        for index in wanted:
+            if index not in indices:
                 yield from _copied(file, index, places[index])
                 continue
-            if not _agrees(file, places[index]):
-                image.notes.append(f"HDU {index}: the data do not agree with DATASUM")
+            image = _image(file, hdus, index, places[index], primary)
+            if source.hdu:
+                cards = [c for c in primary.cards if not OF_WCS.fullmatch(c.keyword)]
+                image.header.extend(cards, unique=True)
+            image.notes += notes
+            notes = []
             yield image
+
+
+def _check_number(index, indices, count):
+    """See that an HDU that is asked for by number is there, and one of those with an image."""
+    if index >= count:
+        raise InputError(f"HDU {index} is out of range, the file has HDUs 0 to {count - 1}")
+    if index not in indices:
+        raise InputError(f"HDU {index} holds no 2-D image")
 
 
 def _copied(file, index, place):
@@ -262,18 +281,6 @@ def _copied(file, index, place):
         if start + size == place.end:
             data += (place.whole - place.end) * (b" " if place.kind == "TABLE" else b"\0")
         yield CopiedHDU(data)
-
-
-def _one_hdu(hdus, places, index, primary):
-    if index >= len(places):
-        raise InputError(f"HDU {index} is out of range, the file has HDUs 0 to {len(places) - 1}")
-    image = _image(hdus, index, places[index], primary)
-    if image is None:
-        raise InputError(f"HDU {index} holds no 2-D image")
-    if index > 0:
-        cards = [c for c in primary.cards if not OF_WCS.fullmatch(c.keyword)]
-        image.header.extend(cards, unique=True)
-    return image
 
 
 def described(*headers):
