@@ -338,6 +338,14 @@ def agreement(one, other):
     return shares
 
 
+def runtimes(bench):
+    """Our mask network by itself, in LiteRT and in TensorFlow."""
+    print("\n### Our mask network by itself, tiles of 1088 x 1472\n", flush=True)
+    folder = bench.net_path or ROOT / "model"
+    words = [sys.executable, ROOT / "benchmarks" / "runtimes.py", "--net_path", folder / "maximask"]
+    subprocess.run(words, check=True)
+
+
 def independence(bench):
     """Whether masks depend on how the work is cut."""
     print("\n### Do results depend on `--batch_size` and `--threads`?\n")
@@ -420,7 +428,18 @@ def shape(size):
 
 SECTIONS = {
     part.__name__: part
-    for part in (start, frame, mosaic, big, hdus, maxitrack, networks, independence, growth)
+    for part in (
+        start,
+        frame,
+        mosaic,
+        big,
+        hdus,
+        maxitrack,
+        networks,
+        runtimes,
+        independence,
+        growth,
+    )
 }
 
 
@@ -438,14 +457,14 @@ def machine(bench):
         for line in theirs.stdout.splitlines()
         if line.startswith(("tensorflow==", "tensorflow-cpu=="))
     )
-    ours = "none"
-    for name in ("tensorflow", "tensorflow-cpu"):
+    ours = {}
+    for package in ("ai-edge-litert", "tensorflow", "tensorflow-cpu"):
         with contextlib.suppress(ImportError):
-            ours = version(name)
+            ours[package] = version(package)
     print(
         f"{model}, {len(os.sched_getaffinity(0))} cores, {gigabytes:.0f} GB; "
         f"Python {platform.python_version()}; published 1.4.1 with TensorFlow {tensorflow}, "
-        f"ours with {ours}.",
+        f"ours with {', '.join(map(' '.join, ours.items()))}.",
         flush=True,
     )
 
