@@ -8,7 +8,7 @@ from keras import layers, ops
 from numpy.polynomial import hermite_e
 
 
-def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None):
+def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None, shipped=False):
     """
     U-Net on blocks of 2x2 pixels that gives each class a logit in every pixel.
 
@@ -33,6 +33,9 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
         tell what is large, like fringes from nebulae.
     dtype : str, optional
         Policy of precision; Keras' global one by default.
+    shipped : bool
+        Whether to double maps by what LiteRT does with all threads: the layers ``upN_a`` then
+        have each filter four times.
 
     Returns
     -------
@@ -65,6 +68,17 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
             x
         )
 
+    def double(x, name, copies=1):
+        if not shipped:
+            return layers.UpSampling2D(2, name=name, dtype=dtype)(x)
+
+        def interleave(x):
+            import tensorflow as tf
+
+            return tf.nn.depth_to_space(tf.concat([x] * (4 // copies), -1), 2)
+
+        return layers.Lambda(interleave, name=name, dtype=dtype)(x)
+
     pixels = layers.Input((None, None, 2), name="pixels")
     x = layers.Lambda(arcsinh, name="arcsinh", dtype="float32")(pixels)
     x = convolve(x, widths[0], "blocks", size=2, stride=2)
@@ -81,12 +95,13 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
     x = skips.pop()
     votes = vote(x, n_classes, f"down{len(skips)}")
     for level in range(len(skips) - 1, -1, -1):
-        x = layers.Conv2D(widths[level], 1, name=f"up{level}_a", dtype=dtype)(x)
-        x = layers.UpSampling2D(2, name=f"up{level}", dtype=dtype)(x)
+        copies = 4 if shipped else 1
+        x = layers.Conv2D(copies * widths[level], 1, name=f"up{level}_a", dtype=dtype)(x)
+        x = double(x, f"up{level}", copies)
         x = layers.Add(name=f"skip{level}", dtype=dtype)([x, skips[level]])
         x = convolve(x, widths[level], f"up{level}_b")
         if level:
-            votes = layers.UpSampling2D(2, name=f"up{level}_votes", dtype=dtype)(votes)
+            votes = double(votes, f"up{level}_votes")
             # What coarse scales tell, like a nebula, has no corners.
             votes = layers.AveragePooling2D(
                 3, 1, padding="same", name=f"up{level}_smooth", dtype=dtype
@@ -94,7 +109,7 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
             votes = layers.Add(name=f"up{level}_sum", dtype=dtype)(
                 [votes, vote(x, n_classes, f"up{level}")]
             )
-    votes = layers.UpSampling2D(2, name="up0_votes", dtype=dtype)(votes)
+    votes = double(votes, "up0_votes")
     x = layers.Concatenate(name="last", dtype=dtype)([x, first, votes])
     logits = vote(x, 4 * n_classes, "pixel", _handed_on)
     return keras.Model(pixels, logits, name="mask")

@@ -207,9 +207,14 @@ def loss(scales):
 
 
 def bare(model):
-    """The trained network in single precision."""
-    twin = architecture("float32")
-    twin.set_weights(model.get_weights())
+    """The trained network in single precision, of operations that LiteRT is good at."""
+    twin = mask_network(len(NAMES), dtype="float32", shipped=True)
+    for layer in twin.layers:
+        weights = model.get_layer(layer.name).get_weights()
+        copies = [
+            new.shape[-1] // old.shape[-1] for new, old in zip(layer.weights, weights, strict=True)
+        ]
+        layer.set_weights([np.tile(old, n) for old, n in zip(weights, copies, strict=True)])
     return twin
 
 
