@@ -5,6 +5,8 @@ Make the page of a night from the logs of maximask and maxitrack.
 `maxireport LOG... -o night.html` writes one file that opens in a browser from disk.
 """
 
+import maxitools.interrupts  # noqa: F401  # isort: skip
+
 import argparse
 import base64
 import hashlib
@@ -14,8 +16,10 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from maxitools import process
 from maxitools.atomic import whole_file
 from maxitools.classes import CLASSES
+from maxitools.messages import refuse, say
 from maxitools.nights import STATUSES, read_logs
 
 # Imports that take time wait until the arguments are known to be good.
@@ -52,22 +56,23 @@ def main(argv=None):
     Returns
     -------
     int
-        Exit status: 0 when the page was written, 1 when it could not be. Usage errors exit with 2.
+        Exit status: 0 when the page was written, 1 when it could not be. Usage errors exit with 2,
+        and signals with 128 and their number.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    return process.run("maxireport", _main, argv)
+
+
+def _main(argv):
+    arguments = _parser().parse_args(argv)
     try:
         night = read_logs(arguments.logs)
     except OSError as error:
-        parser.exit(2, f"maxireport: {error.filename}: cannot be read ({error.strerror})\n")
+        refuse("maxireport", f"{error.filename}: cannot be read ({error.strerror})")
     for log, numbers in night.broken.items():
         some = "1 line is" if len(numbers) == 1 else f"{len(numbers)} lines are"
-        print(
-            f"maxireport: {log}: {some} left out, the first of them line {numbers[0]}",
-            file=sys.stderr,
-        )
+        say(f"maxireport: {log}: {some} left out, the first of them line {numbers[0]}")
     if not night.exposures:
-        print("maxireport: the logs tell of no file", file=sys.stderr)
+        say("maxireport: the logs tell of no file")
         return 1
     try:
         text = page(night, Path(arguments.output).resolve().parent)
@@ -75,11 +80,9 @@ def main(argv=None):
             # Names of files need be no text.
             file.write(text.encode(errors="replace"))
     except ImportError as error:
-        parser.exit(2, f"maxireport: {error}\n")
+        refuse("maxireport", error)
     except OSError as error:
-        print(
-            f"maxireport: {arguments.output}: cannot be written ({error.strerror})", file=sys.stderr
-        )
+        say(f"maxireport: {arguments.output}: cannot be written ({error.strerror})")
         return 1
     return 0
 
