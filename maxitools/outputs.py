@@ -176,7 +176,7 @@ class Verdict(Output):
     Raises
     ------
     InputError
-        On leaving, when there was no image with data.
+        On leaving, when there was no image with data, or no number comes of it.
     """
 
     def __init__(self, path, source, combine, verbose=False):
@@ -187,14 +187,18 @@ class Verdict(Output):
     def __exit__(self, *exception):
         if exception[0] is not None and not issubclass(exception[0], Exception):
             return
-        value = None
-        if exception[0] is None and self._answers:
-            value = self._combine(self._answers)
+        value, error = None, None
+        if exception[0] is None:
+            value = self._combine(self._answers) if self._answers else None
             self.summary = str(value)
+            if value is None:
+                error = "holds no image with data"
+            elif math.isnan(value):
+                value, error = None, "the network's answer is no number"
         self.logged.update(output=str(Path(self._path).absolute()), probability=value)
         append_line(self._path, f"{one_line(self._source.given)} {value}")
-        if exception[0] is None and not self._answers:
-            raise InputError("holds no image with data")
+        if error:
+            raise InputError(error)
 
     def add(self, plane, rows, answer):
         self._answers.append(answer)

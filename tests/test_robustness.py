@@ -15,6 +15,8 @@ from conftest import ROOT, command, truth, write
 
 import maximask
 import maxitrack
+from maxitools.inputs import Input, InputError
+from maxitools.outputs import Verdict
 
 
 @pytest.fixture
@@ -211,3 +213,13 @@ def test_a_long_image_of_zeros_takes_no_memory(run):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert run(maxitrack, "a.fits") == (1, ["maxitrack: a.fits: holds no image with data"])
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+def test_a_probability_that_is_no_number_is_none_and_told(here):
+    source = Input("a.fits", Path("a.fits"))
+    with (
+        pytest.raises(InputError, match="the network's answer is no number"),
+        Verdict("out", source, lambda answers: float("nan")) as verdict,
+    ):
+        verdict.add(None, slice(0, 1), np.zeros((1, 2)))
+    assert Path("out").read_text() == "a.fits None\n"
