@@ -87,7 +87,7 @@ def crucial(sky, positive, unsure):
     -------
     ndarray, uint16, (H, W)
         1 in the cores of objects that no ray has hit, sharp stars most of all; in those of hits;
-        and around what is saturated, where bleeding ends.
+        in hot pixels; and around what is saturated, where bleeding ends.
     """
     # A class that nobody marked in the whole scene does not tell spots from stars.
     unsure = unsure & ~np.bitwise_and.reduce(unsure, axis=None)
@@ -96,7 +96,8 @@ def crucial(sky, positive, unsure):
     around = ndimage.maximum_filter(full.view(np.uint8), 7).view(bool) & ~full & ~hits
     peaks = ~ndimage.maximum_filter(spots.view(np.uint8), 3).view(bool)
     cores = _cores(sky, peaks) & ~spots | _cores(sky, hits) & hits
-    return (cores | around).astype(np.uint16)
+    hot = (positive & BIT["HP"] > 0) & ~hits
+    return (cores | hot | around).astype(np.uint16)
 
 
 def _cores(sky, there):
