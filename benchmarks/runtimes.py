@@ -2,10 +2,11 @@
 """
 Time our mask network by itself on a CPU, in LiteRT and in TensorFlow.
 
-    python benchmarks/runtimes.py [--net_path DIR] [--shape H W]
+    python benchmarks/runtimes.py [--net_path DIR] [--shape H W] [--compare FRAME...]
 
 prints a Markdown table, each row from a process of its own: seconds until the network is loaded
-and for its first tile, milliseconds per megapixel of later ones, and peak memory.
+and for its first tile, milliseconds per megapixel of later ones, and peak memory. With frames it
+prints instead the share of pixels that have the same mask in both, by class, in the worst image.
 """
 
 import argparse
@@ -104,13 +105,51 @@ def table(folder, shape):
             threads *= 2
 
 
+def compare(folder, paths):
+    """Print the share of pixels with the same mask in both runtimes, in the worst image."""
+    import numpy as np
+
+    from maxitools import networks
+    from maxitools.decisions import prior_factor, raw_threshold
+    from maxitools.frames import ImageHDU, read_hdus
+    from maxitools.inference import mask_strips
+    from maxitools.inputs import Input
+
+    network = networks.find(folder, "mask")
+    recipe, description = network.recipe, network.description
+    training, priors, thresholds = (
+        np.array([values[name] for name in recipe.classes])
+        for values in (recipe.training_priors, recipe.default_priors, recipe.thresholds)
+    )
+    factors = prior_factor(training, priors)
+    asked = list(range(len(factors))), factors, raw_threshold(thresholds, factors)
+    answers = [
+        make(network.path, description, None).masks(*asked, description.get("block", 1))
+        for make in RUNTIMES.values()
+    ]
+    worst = np.ones(len(factors))
+    for path in paths:
+        for hdu in read_hdus(Input(str(path), path)):
+            for _, image in hdu.planes() if isinstance(hdu, ImageHDU) else ():
+                images = [(None, recipe.normalise(image), image.shape)]
+                same = np.zeros(len(factors))
+                pairs = (mask_strips(images, recipe, answer) for answer in answers)
+                for (_, _, one), (_, _, other) in zip(*pairs, strict=True):
+                    same += np.count_nonzero(one == other, axis=(1, 2))
+                worst = np.minimum(worst, same / image.size)
+    print(", ".join(f"{c} {100 * w:.5f} %" for c, w in zip(recipe.classes, worst, strict=True)))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Time our mask network in both runtimes.")
     parser.add_argument("--net_path", type=Path, default=ROOT / "model" / "maximask")
     parser.add_argument("--shape", type=int, nargs=2, metavar=("H", "W"), default=(1088, 1472))
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--compare", type=Path, nargs="+", metavar="FRAME")
     chosen = parser.parse_args()
     if chosen.one:
         print(json.dumps(cost(chosen.net_path, chosen.one[0], int(chosen.one[1]), chosen.shape)))
+    elif chosen.compare:
+        compare(chosen.net_path, chosen.compare)
     else:
         table(chosen.net_path, chosen.shape)
