@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import frames
@@ -72,28 +71,19 @@ class Bench:
         return result
 
     def parts(self):
-        """Seconds that each of two parts takes, a process of one thread each, side by side."""
-        start = time.perf_counter()
-        words = [ROOT / "workflow" / "batch.sh", self.list, "night"]
-        runs = [subprocess.Popen([*words, str(k), "2"], cwd=self.folder) for k in (1, 2)]
-        seconds = []
-        for run in runs:
-            if run.wait():
-                sys.exit(f"{words[0]} failed")
-            seconds.append(time.perf_counter() - start)
+        """Cost of two parts side by side, a process of one thread each."""
+        part = f"'{ROOT}/workflow/batch.sh' '{self.list}' night"
+        result = measure(["bash", "-c", f"{part} 1 2 & {part} 2 2 & wait"], folder=self.folder)
         self.clear()
-        return statistics.mean(seconds)
+        return result
 
     def workflow(self, *options):
-        """Seconds that the workflow takes with two chunks side by side, and its jobs in Slurm."""
+        """Cost of the workflow with two chunks side by side."""
         words = ["snakemake", "--snakefile", ROOT / "workflow" / "Snakefile", *options]
-        words += ["--config", f"inputs={self.list}", f"chunk={self.number}"]
-        start = time.perf_counter()
-        with open(self.folder / "snakemake.txt", "w") as log:
-            subprocess.run(words, cwd=self.folder, stdout=log, stderr=log, check=True)
-        seconds = time.perf_counter() - start
+        settings = ["--config", f"inputs={self.list}", f"chunk={self.number}"]
+        result = measure(words, *settings, folder=self.folder)
         self.clear()
-        return seconds
+        return result
 
     def clear(self):
         """Remove what was made."""
@@ -124,26 +114,25 @@ def threads_or_processes(bench):
     Returns
     -------
     tuple of float
-        Seconds that a chunk takes with one thread, both commands: to start, for each frame.
+        Core seconds with one thread, both commands together: to start, for each frame.
     """
     few, many = 2, bench.number // 2
-    rows = [("", "frame", "rate", "core time of a megapixel", "start", "peak memory")]
+    rows = [("", "frame", "frame, core time", "a megapixel", "start", "start, core time", "memory")]
     chunk = 0.0, 0.0
     for command in COMMANDS:
         for threads in (1, 2):
             first, last = (bench.cost(command, bench.names[:n], threads) for n in (few, many))
-            each = (last.wall - first.wall) / (many - few)
-            core = (last.cpu - first.cpu) / (many - few)
-            start = first.wall - few * each
+            wall, core = ((last[i] - first[i]) / (many - few) for i in (0, 1))
+            starts = first.wall - few * wall, first.cpu - few * core
             if threads == 1:
-                chunk = chunk[0] + start, chunk[1] + each
+                chunk = chunk[0] + starts[1], chunk[1] + core
             rows.append(
                 (
                     f"`{command} --threads {threads}`",
-                    f"{each:.2f} s",
-                    f"{bench.megapixels / each:.1f} MPix/s",
+                    f"{wall:.2f} s",
+                    f"{core:.2f} s",
                     f"{core / bench.megapixels:.3f} s",
-                    f"{start:.1f} s",
+                    *(f"{start:.1f} s" for start in starts),
                     f"{last.memory:.2f} GB",
                 )
             )
@@ -152,7 +141,7 @@ def threads_or_processes(bench):
 
 
 def chunk_sizes(start, each):
-    """Share of a job that starting the commands takes, by the number of frames in its chunk."""
+    """Share of a job's core time that starting takes, by the number of frames in its chunk."""
     shares = [(n, f"{100 * start / (start + n * each):.1f} %") for n in (1, 5, 20, 50, 100)]
     table(("frames of a chunk", "start-up share"), *shares)
 
@@ -175,17 +164,18 @@ def memory(bench, shapes):
 def overhead(bench, profile):
     """What the workflow adds to the plain commands, for two chunks side by side."""
     plain = bench.parts()
-    rows = [(f"two chunks of {bench.number} frames side by side", "time", "more")]
+    rows = [(f"two chunks of {bench.number} frames side by side", "time", "core time")]
 
-    def add(name, seconds):
-        rows.append((name, f"{seconds:.1f} s", f"{100 * (seconds / plain - 1):.1f} %"))
+    def add(name, cost):
+        rows.append((name, f"{cost.wall:.1f} s", f"{cost.cpu:.1f} s"))
 
     add("the plain commands, by `workflow/batch.sh`", plain)
-    add("`snakemake --cores 2`, all", bench.workflow("--cores", "2"))
+    add("`snakemake --cores 2`", bench.workflow("--cores", "2"))
     if profile:
-        seconds = bench.workflow("--profile", profile.resolve())
-        add("Slurm, a job's time on its node", statistics.mean(job_seconds()))
-        add("Slurm, all, with waiting", seconds)
+        cost = bench.workflow("--profile", profile.resolve())
+        jobs = statistics.mean(job_seconds())
+        rows.append(("Slurm, a job on its node", f"{jobs:.1f} s", ""))
+        rows.append(("Slurm, all, with waiting", f"{cost.wall:.1f} s", ""))
     table(*rows)
 
 
