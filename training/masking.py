@@ -122,7 +122,8 @@ def effective_priors(shares):
     w p / (w p + 1 - p).
     """
     weighted = _weights() * shares
-    return weighted / (weighted + 1 - shares)
+    # Scenes that lack a class, or are full of it, do not tell that all frames are so.
+    return np.clip(weighted / (weighted + 1 - shares), 1e-6, 1 - 1e-6)
 
 
 def _weights():
@@ -131,7 +132,7 @@ def _weights():
 
 def ignorant_loss(shares):
     """What a network pays for each class that knows its share of the pixels, and nothing else."""
-    guess = np.clip(effective_priors(shares), 1e-6, 1 - 1e-6)
+    guess = effective_priors(shares)
     loss = -_weights() * shares * np.log(guess) - (1 - shares) * np.log1p(-guess)
     # A class that hardly occurs has nothing to teach, and would drown the others.
     return np.maximum(loss, 0.01)
@@ -195,7 +196,7 @@ def build(dataset):
     loss : callable
     """
     network = architecture()
-    priors = effective_priors(dataset.shares).clip(1e-6, 1 - 1e-6)
+    priors = effective_priors(dataset.shares)
     # It begins by knowing each class's share, instead of having to learn that first.
     bias = np.log(priors / (1 - priors))
     network.get_layer("pixel_vote").bias.assign(np.tile(bias, 4))
