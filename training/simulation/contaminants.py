@@ -504,6 +504,44 @@ def nebula(rng, shape):
     return (light / max(np.percentile(light, 99.8), 1e-6)).clip(0, 1.5).astype(np.float32)
 
 
+def planetary_nebulae(rng, shape, fwhm):
+    """
+    Small nebulae with a sharp outer edge: shells, discs and rings, round or not.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : tuple of int
+        Shape (H, W).
+    fwhm : float
+        Seeing in pixels.
+
+    Returns
+    -------
+    ndarray, float32, (H, W)
+        Light; the brightest has about 1.
+    """
+    light = np.zeros(shape, np.float32)
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        radius = log_uniform(rng, max(4, 1.5 * fwhm), 80)
+        angle, ratio = rng.uniform(0, np.pi), rng.uniform(0.6, 1)
+        y, x = np.ogrid[: shape[0], : shape[1]]
+        y, x = y - rng.uniform(0, shape[0]), x - rng.uniform(0, shape[1])
+        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        r = np.hypot(along, across / ratio).astype(np.float32) / radius
+        # The light of a hollow sphere, projected, is that of the sphere without that of the hole.
+        hole = rng.choice([0, rng.uniform(0.3, 0.95)])
+        shell = np.sqrt(np.maximum(1 - r**2, 0)) - np.sqrt(np.maximum(hole**2 - r**2, 0))
+        if rng.uniform() < 0.5:
+            turn = np.arctan2(across, along) + rng.uniform(0, np.pi)
+            shell *= 1 + rng.uniform(0.2, 0.9) * np.cos(rng.choice([1, 2]) * turn)
+        if rng.uniform() < 0.5:
+            # A faint envelope, ejected earlier.
+            shell += rng.uniform(0.01, 0.2) / (1 + (r / rng.uniform(1.2, 3)) ** 8)
+        light += log_uniform(rng, 0.1, 1) * shell
+    return ndimage.gaussian_filter(light, fwhm / 2.355)
+
+
 def reflections(rng, shape, count):
     """
     Diffuse light: haloes, ghost images of the pupil, glows from outside the field.

@@ -170,7 +170,9 @@ class PsfField(Psf):
         return self.of(self.places, [psf.moved(x, y) for psf in self.psfs])
 
 
-def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, wide=True):
+def random_psf(
+    rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, wide=True, focusing=None
+):
     """Draw a telescope and a night, and make their point-spread function.
 
     Parameters
@@ -190,6 +192,9 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
         1 - b/a of the seeing disc; small and random by default.
     wide : bool
         Make the wide image too, which takes most of the time.
+    focusing : bool, optional
+        Whether the mask that observers focus with (Bahtinov 2005) was left on a telescope that has
+        vanes; in 4 % of them by default.
 
     Returns
     -------
@@ -213,7 +218,9 @@ def random_psf(rng, fwhm=None, vanes=None, aberrations=None, ellipticity=None, w
         # From large telescopes, whose images the air alone blurs, to diffraction limited ones.
         lowest, highest = 0.12 * fwhm, max(0.45 * fwhm, SMALLEST)
         airy = lowest * (highest / lowest) ** part
-    pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm)
+    if focusing is None:
+        focusing = vanes > 0 and rng.random() < 0.04
+    pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm, focusing)
     seeing = _Seeing(rng, ellipticity)
     # Narrow bands, here a single wavelength, leave spikes in dashes.
     band = rng.choice([0.0, rng.uniform(0.05, 0.25)], p=[0.3, 0.7])
@@ -305,7 +312,7 @@ def dwell(x, y):
 class _Pupil:
     """An obscured pupil with vanes and a wavefront error, for any sampling of its image."""
 
-    def __init__(self, rng, vanes, aberrations, airy, blur):
+    def __init__(self, rng, vanes, aberrations, airy, blur, focusing):
         self.airy = airy
         self.obscuration = rng.uniform(0.15, 0.5) if vanes or rng.random() < 0.5 else 0.0
         self.opacity = rng.uniform(0.3, 1)
@@ -320,6 +327,11 @@ class _Pupil:
             angle = start + 2 * np.pi * k / vanes + rng.normal(0, 1) * spread
             width = thickness * rng.uniform(0.8, 1.25)
             self.vanes.append((float(angle), width, float(offset), float(bend)))
+        # Over one half of the pupil they lie one way, over a quarter each tilted to either side.
+        self.bars = None
+        if focusing:
+            tilt, turn = float(np.radians(rng.uniform(10, 25))), rng.uniform(0, 2 * np.pi)
+            self.bars = rng.uniform(8, 25), rng.uniform(0.4, 0.6), tilt, turn
         # A pattern of n-fold symmetry turns by the n-th part of its phase.
         folds = {"astigmatism": 2, "trefoil": 3}
         if "turn" in aberrations:
@@ -402,6 +414,13 @@ class _Pupil:
             deepest = self.opacity * min(1, 2 * thickness * scale)
             cut = np.minimum(inside(thickness - np.abs(across)), deepest)
             passed *= 1 - cut * (along > 0)
+        if self.bars:
+            number, open_share, tilt, turn = self.bars
+            u = x * math.cos(turn) + y * math.sin(turn)
+            v = y * math.cos(turn) - x * math.sin(turn)
+            tilted = np.where(v > 0, tilt, -tilt)
+            across = np.where(u > 0, u * np.cos(tilted) + v * np.sin(tilted), u)
+            passed *= (across * number / 2) % 1 < open_share
         return passed
 
 

@@ -85,11 +85,13 @@ class Detector:
     read_noise: float
     well: float
     infrared: bool
+    # Of its counts, where that is coarse; else one is drawn that hides nothing.
+    step: float = 0.0
 
     @property
     def noise(self):
-        """Noise of a pixel of empty sky, photons and read-out."""
-        return np.sqrt(self.sky + self.read_noise**2)
+        """What hides in a pixel of empty sky: photons, read-out, and steps of the counts."""
+        return np.sqrt(self.sky + self.read_noise**2 + self.step**2)
 
 
 def random_detector(rng):
@@ -98,7 +100,11 @@ def random_detector(rng):
     read_noise = log_uniform(rng, 8, 40) if infrared else log_uniform(rng, 1.3, 15)
     sky = log_uniform(rng, 3, 50000) if rng.uniform() < 0.35 else log_uniform(rng, 30, 5000)
     well = max(log_uniform(rng, 15e3, 250e3), 2.5 * sky)
-    return Detector(sky=sky, read_noise=read_noise, well=well, infrared=infrared)
+    step = 0.0
+    if rng.uniform() < 0.12:
+        # Few bits, or bright counts in a short range: empty sky may be one and the same number.
+        step = np.sqrt(sky + read_noise**2) * log_uniform(rng, 0.4, 12)
+    return Detector(sky, read_noise, well, infrared, step)
 
 
 def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0, contents=None):
@@ -150,7 +156,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         light = np.full(shape, detector.sky, np.float32)
         objects = _objects(rng, shape, detector, psf, (x, y, flux), share, labels)
         light += objects
-    diffuse, fringed_or_nebulous = _diffuse(rng, shape, detector, share, labels)
+    diffuse, fringed_or_nebulous = _diffuse(rng, shape, detector, psf, share, labels)
     bright = light - detector.sky
     smooth = ndimage.gaussian_filter(bright, BBG_SIGMA)
     if not real:
@@ -289,7 +295,7 @@ def _rings(side):
     return radius, ring, order, np.cumsum(np.bincount(ring.ravel()))[:-1]
 
 
-def _diffuse(rng, shape, detector, share, labels):
+def _diffuse(rng, shape, detector, psf, share, labels):
     """Gradients, nebulae and fringes; whether the latter two are there."""
     noise = detector.noise
     light = np.zeros(shape, np.float32)
@@ -306,7 +312,11 @@ def _diffuse(rng, shape, detector, share, labels):
         light += noise * log_uniform(rng, 0.2, 10) * reduction.clouds(rng, shape)
     nebulous, fringed = share("NEB", 0.24), share("FR", 0.2)
     if nebulous:
-        nebula = noise * log_uniform(rng, 2, 300) * add.nebula(rng, shape)
+        peak = noise * log_uniform(rng, 2, 300)
+        if rng.uniform() < 0.2:
+            nebula = peak * add.planetary_nebulae(rng, shape, psf.fwhm)
+        else:
+            nebula = peak * add.nebula(rng, shape)
         labels.light("NEB", nebula, noise, 1, 0.1)
         light += nebula
     if fringed:
@@ -625,12 +635,8 @@ def _oriented(which, image):
 
 def _digitise(rng, electrons, detector):
     """Electrons to counts: raw integers over a bias, or a reduced frame."""
-    gain = log_uniform(rng, 0.2, max(1.5 * detector.noise, 0.3))
-    coarse = rng.uniform() < 0.12
-    if coarse:
-        # Steps as large as the noise: few bits, or bright counts in a short range.
-        gain = detector.noise * rng.uniform(0.4, 2.5)
-    integers = coarse or rng.uniform() < 0.5
+    gain = detector.step or log_uniform(rng, 0.2, max(1.5 * detector.noise, 0.3))
+    integers = detector.step > 0 or rng.uniform() < 0.5
     sixteen_bits = integers and rng.uniform() < 0.5
     if sixteen_bits:
         # The full well fits: what the converter clips would be saturated, too.

@@ -27,7 +27,7 @@ def test_psf_has_the_fwhm_asked_for(fwhm):
 def test_defocus_makes_a_donut():
     rng = np.random.default_rng(3)
     blurred = {"defocus": 1.0, "share": 0.9}
-    psf = random_psf(rng, fwhm=9, vanes=4, aberrations=blurred, wide=False)
+    psf = random_psf(rng, 9, 4, blurred, wide=False, focusing=False)
     middle = psf.core.shape[0] // 2
     assert psf.core[middle, middle] < 0.8 * psf.core.max()
 
@@ -49,7 +49,8 @@ def test_off_axis_images_lie_as_their_turn_says(turn):
 def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
     repeats = []
     for seed in range(20):
-        psf = random_psf(np.random.default_rng(seed), 3.0, vanes, ROUND, ellipticity=0)
+        rng = np.random.default_rng(seed)
+        psf = random_psf(rng, 3.0, vanes, ROUND, ellipticity=0, focusing=False)
         angle = np.arange(0, 2 * np.pi, 0.01)
         middle, radius = psf.wide.shape[0] // 2, 40
         row = np.round(middle + radius * np.sin(angle)).astype(int)
@@ -60,6 +61,19 @@ def test_spikes_stand_at_the_angles_of_the_vanes(vanes, spikes):
     # Strong spikes repeat around the star, but for those of the few irregular spiders.
     assert len(repeats) > 5
     assert np.isin(repeats, (spikes, 2 * spikes)).mean() > 0.6
+
+
+def test_a_focusing_mask_makes_three_spikes_through_the_star():
+    crossings = []
+    for seed in range(8):
+        psf = random_psf(np.random.default_rng(seed), 3.0, 4, ROUND, ellipticity=0, focusing=True)
+        middle, radius = psf.wide.shape[0] // 2, 60
+        angle = np.arange(0, np.pi, 0.005)
+        row = np.round(middle + radius * np.sin(angle)).astype(int)
+        column = np.round(middle + radius * np.cos(angle)).astype(int)
+        bright = psf.wide[row, column] > 3 * np.median(psf.wide[row, column])
+        crossings.append(np.count_nonzero(bright & ~np.roll(bright, 1)))
+    assert np.median(crossings) >= 3
 
 
 def test_stars_keep_their_flux_and_place():
@@ -102,7 +116,7 @@ def centre(image, half):
 
 
 def test_an_obscured_pupil_makes_the_image_that_galsim_makes(galsim):
-    pupil = optics._Pupil(np.random.default_rng(1), 0, {}, 4.0, 0.0)
+    pupil = optics._Pupil(np.random.default_rng(1), 0, {}, 4.0, 0.0, False)
     pupil.obscuration = 0.3
     ours = centre(pupil.image(256, 1, np.zeros(1)), 15)
     theirs = galsim.OpticalPSF(lam_over_diam=4.0, obscuration=0.3)

@@ -133,3 +133,19 @@ def test_the_tips_of_bleeding_columns_are_saturated_and_no_cosmic_rays(seed):
     _, positive, unsure = scene(set(), seed, detector=detector, stars=stars)
     assert (positive & BIT["SAT"]).any()
     assert not ((positive | unsure) & BIT["CR"]).any()
+
+
+def test_planetary_nebulae_are_small_and_sharp_and_no_persistence():
+    light = contaminants.planetary_nebulae(np.random.default_rng(3), (300, 300), fwhm=2.5)
+    assert 0 < (light > 0.3 * light.max()).mean() < 0.3
+    assert light.min() >= -1e-6
+
+
+def test_empty_sky_in_coarse_steps_is_one_number_and_no_nebula():
+    detector = Detector(sky=20.0, read_noise=3.0, well=6e4, infrared=False, step=60.0)
+    shares = []
+    for seed in range(8):
+        image, positive, _ = scene(set(), seed, detector=detector)
+        shares.append((image == np.median(image)).mean())
+        assert not (positive & BIT["NEB"]).any()
+    assert np.median(shares) > 0.5
