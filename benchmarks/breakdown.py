@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import frames
@@ -70,7 +71,7 @@ def steps(network, side):
         answer = network.masks(recipe.classes, recipe.default_priors, recipe.thresholds)
         tile = [Tile(pixels, *[Span(0, side, 0, side)] * 2)]
         seconds["network, thresholds"], _ = cost(lambda: answer(tile))
-        images = [(None, lambda first, last: pixels[first:last], shape)]
+        images = [(None, lambda first, last: pixels[first:last], shape, Counter())]
         whole, strips = cost(lambda: list(mask_strips(images, recipe, answer)))
         seconds["the same, and planes"] = whole
 

@@ -1,6 +1,7 @@
 """What the commands do to files, done to arrays and to the data of `astropy.nddata`."""
 
 import copy
+from collections import Counter
 
 import numpy as np
 from astropy.io import fits
@@ -27,7 +28,7 @@ def probability(image, net_path, prior, batch_size, threads, device):
     """As `maxitrack.probability`."""
     image = _pixels(image)
     network = networks.loaded(net_path or shipped_folder() / "model", "track", threads, device)
-    images = [(None, network.recipe.normalise(image), image.shape)]
+    images = [(None, network.recipe.normalise(image), image.shape, Counter())]
     ((_, _, answers),) = track_answers(images, network.recipe, network.tracks(), batch_size)
     if isinstance(answers, Exception):
         raise answers
@@ -63,7 +64,7 @@ def masks(image, net_path, batch_size, threads, device, choices):
     task = _task(network.recipe, **choices)
     found = np.zeros(task.shape(image.shape), task.dtype)
     if has_data(image):
-        images = [(None, network.recipe.normalise(image), image.shape)]
+        images = [(None, network.recipe.normalise(image), image.shape, Counter())]
         for _, rows, strip in task.strips(network, batch_size)(images):
             if isinstance(strip, Exception):
                 raise strip

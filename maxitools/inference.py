@@ -1,5 +1,6 @@
 """Images through a network: strips of masks, or the answers about tracking."""
 
+import time
 from itertools import groupby
 from operator import itemgetter
 
@@ -26,25 +27,27 @@ def _answered(images, recipe, answer, batch_size):
     """
 
     def cut():
-        for number, (name, rows_of, shape) in enumerate(images):
+        for number, (name, rows_of, shape, seconds) in enumerate(images):
             image = number, name, shape
             if rows_of is None:
-                yield image, None
+                yield image, None, seconds
                 continue
             try:
                 for batch in _batches(rows_of, shape, recipe, batch_size):
-                    yield image, batch
+                    yield image, batch, seconds
             except Exception as error:
-                yield image, error
+                yield image, error, seconds
 
     def answered():
-        for image, batch in ahead(cut()):
+        for image, batch, seconds in ahead(cut()):
             answers = batch
             if isinstance(batch, list):
+                start = time.perf_counter()
                 try:
                     answers = answer(batch)
                 except Exception as error:
                     answers = error
+                seconds["network"] += time.perf_counter() - start
             yield image, batch, answers
 
     return ahead(answered())
@@ -58,7 +61,8 @@ def mask_strips(images, recipe, answer, batch_size=8, growth=None):
     ----------
     images : iterable of tuple
         For each image: what to call it, a function that gives its normalised rows, as from
-        `recipe.normalise`, and its shape (H, W). Without such a function nothing is answered.
+        `recipe.normalise`, its shape (H, W), and a Counter, to which is added what the network
+        takes, in seconds. Without such a function nothing is answered.
     recipe : maxitools.network.Recipe
         Of the network.
     answer : callable

@@ -32,7 +32,7 @@ class Plane:
         From `recipe.normalise`: its normalised rows. None when there are no data.
     glance : object
         What the run's `glance` made of the image itself.
-    seconds : dict
+    seconds : Counter
         Spent on it, by step.
     """
 
@@ -40,7 +40,7 @@ class Plane:
     index: tuple
     rows_of: object
     glance: object = None
-    seconds: dict = field(default_factory=dict)
+    seconds: Counter = field(default_factory=Counter)
 
 
 def load(network, arguments):
@@ -195,7 +195,7 @@ def _planes(hdu, normalise, glance):
         read = time.perf_counter()
         plane = Plane(hdu, index, normalise(image) if has_data(image) else None)
         plane.glance = glance and glance(image)
-        plane.seconds = {"read": read - start, "normalise": time.perf_counter() - read}
+        plane.seconds.update(read=read - start, normalise=time.perf_counter() - read)
         del image
         yield plane
         del plane
@@ -206,9 +206,10 @@ def _images(items, failed):
     """For `answers`: all that was read, but for what is left of inputs that failed."""
     for number, item in items:
         if number not in failed:
-            plane = isinstance(item, Plane)
-            rows_of, shape = (item.rows_of, item.hdu.shape[-2:]) if plane else (None, None)
-            yield (number, item), rows_of, shape
+            if isinstance(item, Plane):
+                yield (number, item), item.rows_of, item.hdu.shape[-2:], item.seconds
+            else:
+                yield (number, item), None, None, None
 
 
 class _Way:
@@ -254,7 +255,6 @@ class _Way:
     def _image(self, plane, strips, outputs, bar):
         height, width = plane.hdu.shape[-2:]
         self._pixels += height * width
-        self._seconds.update(plane.seconds)
         bar.set_description(f"HDU {plane.hdu.index}")
         bar.reset(height)
         for output in outputs:
@@ -268,6 +268,7 @@ class _Way:
                 bar.update(rows.stop - rows.start)
             # From here on the outputs' alone.
             del answer
+        self._seconds.update(plane.seconds)
 
     def _end(self, hdu, outputs):
         self.notes += hdu.notes

@@ -523,7 +523,7 @@ def test_steps_and_rates_are_told_on_request(run, sky, capsys):
     write("a.fits", sky)
     assert run("a.fits", "-v") == 0
     told = capsys.readouterr().err
-    for step in ("loaded in", "a.fits: 0.10 MPix", "normalise", "write", "MPix/s"):
+    for step in ("loaded in", "a.fits: 0.10 MPix", "normalise", "network", "write", "MPix/s"):
         assert step in told
 
 
