@@ -20,10 +20,10 @@ WEIGHTS = {
 }  # fmt: skip
 # What an object's core may be mistaken for.
 SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
-# Weights in the loss of the class CR, of hits and of others, where they may be confused (see
-# `crucial`): few pixels, and what users see. A star that is lost is worse than a hit that is not
-# found; with much more for stars the network grows timid, and thresholds have to mend it.
-CORE_WEIGHTS = 10, 20
+# Weight in the loss of the class CR, positive or not, where a hit and a star may be confused (see
+# `crucial`): few pixels, and what users see. It is the same for both, so that neither is favoured:
+# with more for stars than for hits the network grows timid, and thresholds have to mend it.
+CORE_WEIGHT = 10
 
 # What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
 DEFAULT_PRIORS = {
@@ -139,7 +139,7 @@ def ignorant_loss(shares):
     return np.maximum(loss, 0.01)
 
 
-def weighted_cross_entropy(weights, scales, core_weights):
+def weighted_cross_entropy(weights, scales, core_weight):
     """
     Cross-entropy of each class by itself, over the pixels where its label is sure.
 
@@ -150,8 +150,8 @@ def weighted_cross_entropy(weights, scales, core_weights):
     scales : ndarray, (n_classes,)
         Divides the loss of each class: with `ignorant_loss`, 1 is what nothing learnt costs,
         and rare classes count no less than common ones.
-    core_weights : tuple of float
-        Of a positive and of a negative pixel for the class CR, where that is crucial.
+    core_weight : float
+        Of a pixel, positive or negative, for the class CR where that is crucial.
 
     Returns
     -------
@@ -169,8 +169,7 @@ def weighted_cross_entropy(weights, scales, core_weights):
         bits = ops.cast(bits, "float32")
         positive, unsure = bits[..., 0, :], bits[..., 1, :]
         core = ops.cast(labels[..., 2:], "float32") * rays
-        weight = (1 - core) * (1 + positive * (weights - 1))
-        weight += core * (positive * core_weights[0] + (1 - positive) * core_weights[1])
+        weight = (1 - core) * (1 + positive * (weights - 1)) + core * core_weight
         weight *= (1 - unsure) / scales
         logits = ops.reshape(ops.cast(logits, "float32"), ops.shape(positive))
         # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
@@ -207,7 +206,7 @@ def build(dataset):
 
 def loss(scales):
     """`weighted_cross_entropy` with the weights of this task."""
-    return weighted_cross_entropy(_weights(), scales, CORE_WEIGHTS)
+    return weighted_cross_entropy(_weights(), scales, CORE_WEIGHT)
 
 
 def bare(model):
