@@ -1,8 +1,8 @@
 """
 Make the repository's test image: ``python -m training.make_test_image test_im.fits.fz``.
 
-That which ships was made at commit 59d5d59: simulators since draw other scenes of a seed. Its masks,
-``test_out.fits.fz``, are what ``maximask test_im.fits.fz --compress`` gives.
+That which ships was made at commit 59d5d59: simulators since draw other scenes of a seed. Its
+masks, ``test_out.fits.fz``, are what ``maximask test_im.fits.fz --compress`` gives.
 """
 
 import argparse
