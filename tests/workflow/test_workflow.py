@@ -122,6 +122,8 @@ def snakemake(environment, *arguments):
             env=environment,
             stdout=output,
             stderr=output,
+            # Shells have what they start in the background ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield run
