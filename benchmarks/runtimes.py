@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +132,7 @@ def compare(folder, paths):
     for path in paths:
         for hdu in read_hdus(Input(str(path), path)):
             for _, image in hdu.planes() if isinstance(hdu, ImageHDU) else ():
-                images = [(None, recipe.normalise(image), image.shape)]
+                images = [(None, recipe.normalise(image), image.shape, Counter())]
                 same = np.zeros(len(factors))
                 pairs = (mask_strips(images, recipe, answer) for answer in answers)
                 for (_, _, one), (_, _, other) in zip(*pairs, strict=True):
