@@ -519,7 +519,7 @@ def planetary_nebulae(rng, shape, fwhm):
     Returns
     -------
     ndarray, float32, (H, W)
-        Light; the brightest has about 1.
+        Light; that of each through its middle, were it filled, is drawn between 0.1 and 1.
     """
     light = np.zeros(shape, np.float32)
     for _ in range(rng.choice([1, 1, 2, 4])):

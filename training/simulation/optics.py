@@ -327,7 +327,8 @@ class _Pupil:
             angle = start + 2 * np.pi * k / vanes + rng.normal(0, 1) * spread
             width = thickness * rng.uniform(0.8, 1.25)
             self.vanes.append((float(angle), width, float(offset), float(bend)))
-        # Over one half of the pupil they lie one way, over a quarter each tilted to either side.
+        # Bars of a focusing mask: their number over the diameter, the share that is open, the tilt,
+        # to one side or the other, of those in two quarters of the pupil, and the turn of all.
         self.bars = None
         if focusing:
             tilt, turn = float(np.radians(rng.uniform(10, 25))), rng.uniform(0, 2 * np.pi)

@@ -100,11 +100,11 @@ def random_detector(rng):
     read_noise = log_uniform(rng, 8, 40) if infrared else log_uniform(rng, 1.3, 15)
     sky = log_uniform(rng, 3, 50000) if rng.uniform() < 0.35 else log_uniform(rng, 30, 5000)
     well = max(log_uniform(rng, 15e3, 250e3), 2.5 * sky)
-    step = 0.0
+    detector = Detector(sky=sky, read_noise=read_noise, well=well, infrared=infrared)
     if rng.uniform() < 0.12:
         # Few bits, or bright counts in a short range: empty sky may be one and the same number.
-        step = np.sqrt(sky + read_noise**2) * log_uniform(rng, 0.4, 12)
-    return Detector(sky, read_noise, well, infrared, step)
+        detector.step = detector.noise * log_uniform(rng, 0.4, 12)
+    return detector
 
 
 def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.0, contents=None):
