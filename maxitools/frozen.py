@@ -78,6 +78,7 @@ def _recipe(description):
     halo = description["halo"]
     tiling = HaloTiling(description["tile"] + 2 * halo, halo, description["multiple"])
     if description["task"] == "track":
-        return Recipe(normalise, tiling)
+        # A few tiles at a time, which threads answer side by side.
+        return Recipe(normalise, tiling, most_pixels=4 << 20)
     keys = "classes", "training_priors", "default_priors", "thresholds"
     return Recipe(normalise, tiling, **{key: description[key] for key in keys})

@@ -1,8 +1,9 @@
 """A frozen graph of ours and its answers: in LiteRT on a CPU, in TensorFlow on a GPU."""
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from itertools import product
-from threading import Lock
+from threading import Lock, local
 
 import numpy as np
 
@@ -41,7 +42,8 @@ class LiteGraph:
         from ai_edge_litert.interpreter import Interpreter
 
         self.version = f"LiteRT {version('ai-edge-litert')}"
-        self._graph = Interpreter(str(path), num_threads=min(threads or cores(), cores()))
+        self._path, self._side, self._threads = path, side, min(threads or cores(), cores())
+        self._graph = Interpreter(str(path), num_threads=self._threads)
         (pixels,), (answers,) = self._graph.get_input_details(), self._graph.get_output_details()
         self._input, self._output = pixels["index"], answers["index"]
         self._shape, self._lock = None, Lock()
@@ -81,7 +83,15 @@ class LiteGraph:
 
     def tracks(self):
         """Make the function that answers tiles; see `maxitools.network.Network.tracks`."""
-        return lambda tiles: np.stack([self._answer(tile, np.copy) for tile in tiles])
+        # Its steps are too small to be shared among threads: each answers tiles of its own.
+        own, pool = local(), ThreadPoolExecutor(self._threads)
+
+        def answer(tile):
+            if not hasattr(own, "graph"):
+                own.graph = LiteGraph(self._path, self._side, threads=1)
+            return own.graph._answer(tile, np.copy)
+
+        return lambda tiles: np.stack(list(pool.map(answer, tiles)))
 
     def _prepare(self, shape):
         """Get ready for pixels of a shape (H, W, channels)."""

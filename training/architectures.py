@@ -157,14 +157,16 @@ def star_stamps(pixels, limit):
     # Rows of one pixel's height with the columns as channels: pooling and padding are many times
     # faster over many channels than over one.
     sky = ops.transpose(pixels, (0, 1, 3, 2))[:, :, :1]
+    on_its_side = turned(sky)
     n, height, _, width = (ops.shape(sky)[i] for i in range(4))
-    wide = pooled(ops.average_pool, sky, 3)
+    wide = pooled(ops.average_pool, on_its_side, 3)
     # A pixel is as bright as its neighbours on both axes are: hot pixels and thin cosmic rays
     # rank behind stars.
-    cross = ops.minimum(around(sky), turned(around(turned(sky))))
+    cross = ops.minimum(around(on_its_side), turned(around(sky)))
     smooth = pooled(ops.average_pool, cross / 2, 3)
     # A slope towards a brighter cell has no maximum of its own.
-    peak = ops.where(smooth >= pooled(ops.max_pool, smooth, 9), smooth, 0.0)
+    highest = turned(pooled(ops.max_pool, smooth, 9))
+    peak = ops.where(smooth >= highest, smooth, 0.0)
     rows, columns = height // CELL, width // CELL
     cells = ops.reshape(peak, (n, rows, CELL, columns, CELL))
     cells = ops.reshape(ops.transpose(cells, (0, 1, 3, 2, 4)), (n, rows * columns, CELL * CELL))
@@ -201,10 +203,9 @@ def turned(image):
 
 
 def pooled(pool, image, size):
-    """Pool the `size` x `size` pixels around each of (N, H, 1, W)."""
-    for _ in range(2):
-        image = turned(pool(image, (size, 1), 1, padding="same"))
-    return image
+    """Pool the `size` x `size` pixels around each of (N, H, 1, W), turned: (N, W, 1, H)."""
+    image = turned(pool(image, (size, 1), 1, padding="same"))
+    return pool(image, (size, 1), 1, padding="same")
 
 
 def around(image):
