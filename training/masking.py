@@ -24,6 +24,8 @@ SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
 # `crucial`): few pixels, and what users see. It is the same for both, so that neither is favoured:
 # with more for stars than for hits the network grows timid, and thresholds have to mend it.
 CORE_WEIGHT = 10
+# Pixels from the edge of a scene within which what is bright is crucial.
+EDGE = 4
 
 # What a plain night delivers: shares of the pixels of an exposure nobody chose for its faults.
 DEFAULT_PRIORS = {
@@ -87,7 +89,8 @@ def crucial(sky, positive, unsure):
     -------
     ndarray, uint16, (H, W)
         1 in the cores of objects that no ray has hit, sharp stars most of all; in those of hits;
-        in hot pixels; and around what is or was saturated, where bleeding ends.
+        in hot pixels; around what is or was saturated, where bleeding ends; and in what is bright
+        at the edge of the frame, where columns glow.
     """
     # A class that nobody marked in the whole scene does not tell spots from stars.
     unsure = unsure & ~np.bitwise_and.reduce(unsure, axis=None)
@@ -98,7 +101,9 @@ def crucial(sky, positive, unsure):
     peaks = ~ndimage.maximum_filter(spots.view(np.uint8), 3).view(bool)
     cores = _cores(sky, peaks) & ~spots | _cores(sky, hits) & hits
     hot = (positive & BIT["HP"] > 0) & ~hits
-    return (cores | hot | around).astype(np.uint16)
+    edge = (sky > 8) & (positive & (BIT["SAT"] | BIT["TRL"]) == 0)
+    edge[EDGE:-EDGE, EDGE:-EDGE] = False
+    return (cores | hot | around | edge).astype(np.uint16)
 
 
 def _cores(sky, there):

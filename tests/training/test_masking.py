@@ -72,6 +72,15 @@ def test_what_surrounds_saturated_pixels_is_crucial_unless_a_ray_hit_it():
     assert not crucial[20, 30]
 
 
+def test_what_glows_at_the_edge_of_a_frame_is_crucial():
+    sky = np.zeros((40, 40))
+    sky[:, 2] = sky[:, 20] = np.linspace(0, 30, 40)
+    nothing = np.zeros(sky.shape, np.uint16)
+    crucial = masking.crucial(sky, nothing, nothing)
+    np.testing.assert_array_equal(crucial[:, 2] > 0, sky[:, 2] > 8)
+    assert not crucial[:36, 20].any()
+
+
 def test_what_surrounds_mended_bleeding_is_crucial():
     unsure = np.zeros((40, 40), np.uint16)
     unsure[10:30, 20] = BIT["SAT"]

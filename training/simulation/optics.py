@@ -219,7 +219,7 @@ def random_psf(
         lowest, highest = 0.12 * fwhm, max(0.45 * fwhm, SMALLEST)
         airy = lowest * (highest / lowest) ** part
     if focusing is None:
-        focusing = vanes > 0 and rng.random() < 0.04
+        focusing = vanes > 0 and rng.random() < 0.08
     pupil = _Pupil(rng, vanes, aberrations, airy, share * fwhm, focusing)
     seeing = _Seeing(rng, ellipticity)
     # Narrow bands, here a single wavelength, leave spikes in dashes.

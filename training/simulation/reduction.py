@@ -256,8 +256,15 @@ def trimmed_edges(rng, image, noise, level):
     constant = level + noise * rng.choice([-1, 1]) * log_uniform(rng, 1, 1000)
     constant = rng.choice([0.0, 0.0, level, constant, -10 * level])
     smeared = rng.uniform() < 0.25
-    for side in rng.choice(4, rng.integers(1, 5), replace=False):
+    # A side may have several kinds at once, such as blank pixels before glowing ones.
+    for side in rng.permutation(np.r_[:4, rng.integers(4, size=4)])[: rng.integers(1, 8)]:
         turned, blank_here, dim_here = (np.rot90(a, side) for a in (image, blank, dim))
+        if not smeared and rng.uniform() < 0.25:
+            # Along a part of the side only.
+            start, stop = np.sort(rng.choice(turned.shape[1] + 1, 2, replace=False))
+            turned, blank_here, dim_here = (
+                a[:, start:stop] for a in (turned, blank_here, dim_here)
+            )
         width = int(log_uniform(rng, 1, 30))
         border = turned[:width]
         kind = rng.choice(["blank", "blank", "lit", "offset", "noisy", "glow"])
@@ -289,7 +296,12 @@ def trimmed_edges(rng, image, noise, level):
             reach = turned[: int(6 * scale) + 1]
             inwards = np.arange(len(reach), dtype=np.float32)[:, None]
             height = noise * log_uniform(rng, 1, 100) * rng.choice([-1, 1, 1])
-            reach += height * np.exp(-inwards / scale)
+            uneven = rng.choice([0.0, 0.1, 0.4])
+            along = uneven * ndimage.gaussian_filter1d(
+                rng.standard_normal(reach.shape[1]), log_uniform(rng, 3, 100), mode="nearest"
+            )
+            along = np.exp(2 * along) + uneven * rng.standard_normal(reach.shape)
+            reach += height * along * np.exp(-inwards / scale)
             dim_here[:width] = height < 0
     image[blank] = constant
     return blank, dim
