@@ -11,6 +11,7 @@ from astropy.io import fits
 from conftest import ROOT, command, field, truth, write
 
 import maximask
+import maxitrack
 from maxitools import networks as finder
 from maxitools.graphs import LiteGraph, TensorGraph
 from maxitools.tiling import Span, Tile
@@ -113,3 +114,10 @@ def test_probabilities_depend_on_neither_threads_nor_batch():
     for threads in (2, 3):
         again = maximask.probabilities(image, threads=threads, batch_size=4, device="cpu")
         np.testing.assert_array_equal(first, again)
+
+
+def test_tracking_depends_on_neither_threads_nor_batch():
+    image = field((300, 4200))
+    first = maxitrack.probability(image, threads=1, batch_size=1, device="cpu")
+    for threads in (2, 3):
+        assert maxitrack.probability(image, threads=threads, batch_size=4, device="cpu") == first
