@@ -84,13 +84,15 @@ class LiteGraph:
     def tracks(self):
         """Make the function that answers tiles; see `maxitools.network.Network.tracks`."""
         # Its steps are too small to be shared among threads: each answers tiles of its own.
-        own, pool = local(), ThreadPoolExecutor(self._threads)
+        own = local()
+
+        def start():
+            own.graph = LiteGraph(self._path, self._side, threads=1)
 
         def answer(tile):
-            if not hasattr(own, "graph"):
-                own.graph = LiteGraph(self._path, self._side, threads=1)
             return own.graph._answer(tile, np.copy)
 
+        pool = ThreadPoolExecutor(self._threads, initializer=start)
         return lambda tiles: np.stack(list(pool.map(answer, tiles)))
 
     def _prepare(self, shape):

@@ -165,8 +165,7 @@ def star_stamps(pixels, limit):
     cross = ops.minimum(around(on_its_side), turned(around(sky)))
     smooth = pooled(ops.average_pool, cross / 2, 3)
     # A slope towards a brighter cell has no maximum of its own.
-    highest = turned(pooled(ops.max_pool, smooth, 9))
-    peak = ops.where(smooth >= highest, smooth, 0.0)
+    peak = ops.where(smooth >= turned(pooled(ops.max_pool, smooth, 9)), smooth, 0.0)
     rows, columns = height // CELL, width // CELL
     cells = ops.reshape(peak, (n, rows, CELL, columns, CELL))
     cells = ops.reshape(ops.transpose(cells, (0, 1, 3, 2, 4)), (n, rows * columns, CELL * CELL))
