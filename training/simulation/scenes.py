@@ -17,6 +17,9 @@ from training.simulation.fields import bright_stars, galaxies, render_stars, sta
 from training.simulation.optics import random_psf
 
 BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
+# Share of the scenes that hold little but hits, hot pixels and stars, and many of them: what is
+# hardest to tell apart is learnt side by side.
+RIVALS = 0.15
 # Smoothing of the light of objects that decides on bright background, in pixels.
 BBG_SIGMA = 6
 
@@ -135,9 +138,13 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         As in `Labels`.
     """
     labels = Labels(shape)
+    rivals = contents is psf is stars is None and rng.uniform() < RIVALS
+    if rivals:
+        contents = {"CR", "HP"} if rng.uniform() < 0.75 else {"CR"}
+        contents |= {"reduction"} if rng.uniform() < 0.3 else set()
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver.
-    sharp = log_uniform(rng, 0.9, 2.4) if rng.uniform() < 0.4 else None
+    sharp = log_uniform(rng, 0.9, 1.9 if rivals else 2.4) if rng.uniform() < 0.4 else None
     psf = psf or random_psf(rng, fwhm=sharp).dithered(rng)
     clean = rng.uniform() < 0.1
     # What looks alike has to be seen together, trails over nebulae and fringes, say; and most
@@ -149,7 +156,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
 
     real = sources.backgrounds and rng.uniform() < 0.3
 
-    x, y, flux = stars or _stars(rng, shape, detector, psf)
+    x, y, flux = stars or _stars(rng, shape, detector, psf, rivals and sharp is not None)
     if real:
         electrons, light = _real_sky(rng, shape, detector, sources.backgrounds, labels)
     else:
@@ -167,7 +174,7 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     diffuse += _trails(rng, shape, detector, psf, smooth, share, labels)
     diffuse += _persistence(rng, shape, detector, psf, (x, y, flux), bright, share, labels)
     light += diffuse
-    charge = _cosmic_rays(rng, shape, sources, share)
+    charge = _cosmic_rays(rng, shape, sources, share, rivals)
     if share("reduction", 0.08):
         lag = reduction.random_lag(rng)
         charge = lag(charge)
@@ -203,8 +210,16 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
     return _digitise(rng, electrons, detector), labels.positive, labels.unsure
 
 
-def _stars(rng, shape, detector, psf):
+def _stars(rng, shape, detector, psf, many):
     """A catalogue whose faintest stars drown in the noise; often a few that saturate on top."""
+    if many:
+        return star_catalogue(
+            rng,
+            shape,
+            density=log_uniform(rng, 1500, 30000),
+            faintest=detector.noise * log_uniform(rng, 8, 60),
+            brightest=detector.well * log_uniform(rng, 1, 300),
+        )
     faintest = detector.noise * log_uniform(rng, 2, 60)
     brightest = detector.well * log_uniform(rng, 3, 3000)
     density = 10 ** rng.uniform(2.3 if psf.fwhm < 2.4 else 0.7, 4.3)
@@ -380,9 +395,11 @@ def _afterglow(rng, shape, detector, psf, stars):
     return add.afterglow(rng, spots, detector.well)
 
 
-def _cosmic_rays(rng, shape, sources, share):
+def _cosmic_rays(rng, shape, sources, share, rivals):
     if not share("CR", 0.75):
         return np.zeros(shape, np.float32)
+    if rivals:
+        return _small_hits(rng, shape, sources.footprints)
     most = 3000 if rng.uniform() < 0.12 else 400
     count = max(1, int(log_uniform(rng, most / 200, most) * shape[0] * shape[1] / 512**2))
     if sources.footprints and rng.uniform() < 0.4:
@@ -391,6 +408,18 @@ def _cosmic_rays(rng, shape, sources, share):
             return charge
         return charge + add.cosmic_rays(rng, shape, count // 2)
     return add.cosmic_rays(rng, shape, count)
+
+
+def _small_hits(rng, shape, catalogue):
+    """Charge of hits of which most are small, as thin detectors have them."""
+    count = max(1, int(log_uniform(rng, 5, 500) * shape[0] * shape[1] / 512**2))
+    thin = {"thickness": log_uniform(rng, 5, 25), "diffusion": rng.uniform(0.2, 0.7)}
+    charge = add.cosmic_rays(rng, shape, count - count // 2, **(thin if rng.random() < 0.7 else {}))
+    if rng.uniform() < 0.7:
+        catalogue = [event for event in catalogue if len(event[0]) <= 12]
+    if catalogue:
+        charge += add.footprints(rng, shape, count // 2, catalogue)
+    return charge
 
 
 def _photon_noise(rng, light):

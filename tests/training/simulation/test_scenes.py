@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("galsim", reason="the [training] extra is not installed")
 
 from maxitools.classes import NAMES
-from training.simulation import contaminants
+from training.simulation import contaminants, scenes
 from training.simulation.scenes import BIT, Detector, Labels, Sources, draw_scene
 
 SHAPE = 192, 192
@@ -29,6 +29,16 @@ def test_a_contaminant_that_is_put_in_is_marked_and_no_other(name):
     assert name in found
     # Galaxies may be bright enough for BBG and SAT without having been asked for.
     assert found <= {name, "BG", "BBG", "SAT"}
+
+
+def test_rivals_are_hits_hot_pixels_and_stars_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(scenes, "RIVALS", 1.0)
+    hits = 0
+    for seed in range(6):
+        _, positive, _ = draw_scene(np.random.default_rng(seed), SHAPE, Sources())
+        assert classes_in(positive) <= {"CR", "HP", "BG", "BBG", "SAT", "SP"}
+        hits += np.count_nonzero(positive & BIT["CR"])
+    assert hits > 100
 
 
 def test_a_seed_always_gives_the_same_scene():
