@@ -401,7 +401,7 @@ def _cosmic_rays(rng, shape, sources, share, rivals):
     if rivals:
         return _small_hits(rng, shape, sources.footprints)
     most = 3000 if rng.uniform() < 0.12 else 400
-    count = max(1, int(log_uniform(rng, most / 200, most) * shape[0] * shape[1] / 512**2))
+    count = _number_of_hits(rng, shape, most / 200, most)
     if sources.footprints and rng.uniform() < 0.4:
         charge = add.footprints(rng, shape, max(count // 2, 1), sources.footprints)
         if rng.uniform() < 0.5:
@@ -410,9 +410,14 @@ def _cosmic_rays(rng, shape, sources, share, rivals):
     return add.cosmic_rays(rng, shape, count)
 
 
+def _number_of_hits(rng, shape, fewest, most):
+    """At least one; the limits are for 512x512 pixels."""
+    return max(1, int(log_uniform(rng, fewest, most) * shape[0] * shape[1] / 512**2))
+
+
 def _small_hits(rng, shape, catalogue):
     """Charge of hits of which most are small, as thin detectors have them."""
-    count = max(1, int(log_uniform(rng, 5, 500) * shape[0] * shape[1] / 512**2))
+    count = _number_of_hits(rng, shape, 5, 500)
     thin = {"thickness": log_uniform(rng, 5, 25), "diffusion": rng.uniform(0.2, 0.7)}
     charge = add.cosmic_rays(rng, shape, count - count // 2, **(thin if rng.random() < 0.7 else {}))
     if rng.uniform() < 0.7:
