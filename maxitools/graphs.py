@@ -11,8 +11,9 @@ from maxitools.decisions import modify
 from maxitools.process import cores
 from maxitools.tiling import inner, stacked
 
-# Rows of blocks that are decided at once: they stay in the cache.
-_ROWS = 8
+# Rows of blocks that a thread decides at once: few enough to stay in the cache, and enough for
+# threads not to wait for each other.
+_ROWS = 32
 
 
 class LiteGraph:
@@ -74,10 +75,12 @@ class LiteGraph:
             values, decide = np.log(factors), lambda logits, shifts: expit(logits - shifts)
         else:
             values, decide = _logit(limits), np.greater
-        values = values.astype(np.float32)
+        values, pool = values.astype(np.float32), ThreadPoolExecutor(self._threads)
 
         def answer(tile):
-            return self._answer(tile, lambda x: _decided(x, tile, block, indices, values, decide))
+            return self._answer(
+                tile, lambda x: _decided(x, tile, block, indices, values, decide, pool)
+            )
 
         return lambda tiles: [answer(tile) for tile in tiles]
 
@@ -112,7 +115,7 @@ class LiteGraph:
             return use(self._graph.tensor(self._output)()[0])
 
 
-def _decided(logits, tile, block, indices, values, decide):
+def _decided(logits, tile, block, indices, values, decide, pool):
     """
     Choose among the logits of a tile, decide each, and take blocks apart.
 
@@ -127,6 +130,8 @@ def _decided(logits, tile, block, indices, values, decide):
         Of each class wanted, for `decide`.
     decide : callable
         From logits and values to what is asked for, element by element.
+    pool : concurrent.futures.Executor
+        Of threads that share the rows.
 
     Returns
     -------
@@ -140,17 +145,19 @@ def _decided(logits, tile, block, indices, values, decide):
     of_row = np.tile(of_all, width * block**2)
     rows, columns = tile.inner
     first, last = rows.start // block, -(-rows.stop // block)
-    planes = None
-    for start in range(first, last, _ROWS):
+    kind = decide(of_row[:1], of_row[:1]).dtype
+    planes = np.empty((len(indices), last - first, block, width, block), kind)
+
+    def decide_rows(start):
         part = logits[start : min(start + _ROWS, last)]
         found = decide(part.reshape(len(part), -1), of_row)
         found = found.reshape(len(part), width, block, block, -1)
-        if planes is None:
-            planes = np.empty((len(indices), last - first, block, width, block), found.dtype)
         into = planes[:, start - first :][:, : len(part)]
         for plane, index in zip(into, indices, strict=True):
             for y, x in product(range(block), repeat=2):
                 plane[:, y, :, x] = found[:, :, y, x, index]
+
+    list(pool.map(decide_rows, range(first, last, _ROWS)))
     planes = planes.reshape(len(indices), -1, width * block)
     begin = rows.start - first * block
     planes = planes[:, begin : begin + rows.stop - rows.start, columns]
