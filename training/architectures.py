@@ -8,7 +8,14 @@ from keras import layers, ops
 from numpy.polynomial import hermite_e
 
 
-def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None, shipped=False):
+def mask_network(
+    n_classes,
+    widths=(16, 32, 48, 64, 96, 128),
+    deep=3,
+    plain=2,
+    dtype=None,
+    shipped=False,
+):
     """
     U-Net on blocks of 2x2 pixels that gives each class a logit in every pixel.
 
@@ -26,11 +33,14 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
     ----------
     n_classes : int
     widths : sequence of int
-        Channels at each scale, from blocks of 2 pixels upwards by factors of 2. Height and width
-        of the input must be multiples of ``2 ** len(widths)``.
+        Channels at each scale, from blocks of 2 pixels upwards by factors of 2; LiteRT's kernels
+        take them by 16. Height and width of the input must be multiples of ``2 ** len(widths)``.
     deep : int
         First scale with a residual block (He et al. 2016): there, further layers cost little, and
         tell what is large, like fringes from nebulae.
+    plain : int
+        Finest scales with plain rectifiers, not leaky ones: memory sets the pace there, and a plain
+        one costs LiteRT no pass of its own.
     dtype : str, optional
         Policy of precision; Keras' global one by default.
     shipped : bool
@@ -44,7 +54,7 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
         (N, H / 2, W / 2, 4 n_classes) logits: those of the four pixels of a block, row by row.
     """
 
-    def convolve(x, width, name, size=3, stride=1):
+    def convolve(x, width, name, size=3, stride=1, level=0):
         x = layers.Conv2D(
             width,
             size,
@@ -54,10 +64,12 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
             name=name,
             dtype=dtype,
         )(x)
+        if level < plain:
+            return layers.ReLU(name=f"{name}_relu", dtype=dtype)(x)
         return layers.LeakyReLU(0.1, name=f"{name}_leaky", dtype=dtype)(x)
 
     def residual(x, width, name):
-        y = convolve(x, width, f"{name}_c")
+        y = convolve(x, width, f"{name}_c", level=deep)
         y = layers.Conv2D(
             width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_d", dtype=dtype
         )(y)
@@ -87,8 +99,8 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
     for level, width in enumerate(widths):
         if level:
             x = layers.MaxPooling2D(2, name=f"down{level}", dtype=dtype)(x)
-            x = convolve(x, width, f"down{level}_a")
-        x = convolve(x, width, f"down{level}_b")
+            x = convolve(x, width, f"down{level}_a", level=level)
+        x = convolve(x, width, f"down{level}_b", level=level)
         if level >= deep:
             x = residual(x, width, f"down{level}")
         skips.append(x)
@@ -99,7 +111,7 @@ def mask_network(n_classes, widths=(32, 40, 48, 64, 96, 128), deep=3, dtype=None
         x = layers.Conv2D(copies * widths[level], 1, name=f"up{level}_a", dtype=dtype)(x)
         x = double(x, f"up{level}", copies)
         x = layers.Add(name=f"skip{level}", dtype=dtype)([x, skips[level]])
-        x = convolve(x, widths[level], f"up{level}_b")
+        x = convolve(x, widths[level], f"up{level}_b", level=level)
         if level:
             votes = double(votes, f"up{level}_votes")
             # What coarse scales tell, like a nebula, has no corners.
