@@ -48,6 +48,7 @@ class LiteGraph:
         (pixels,), (answers,) = self._graph.get_input_details(), self._graph.get_output_details()
         self._input, self._output = pixels["index"], answers["index"]
         self._shape, self._lock = None, Lock()
+        self._pool = ThreadPoolExecutor(self._threads)
         # Weights are sorted for this processor once, and its kernels report to stderr.
         self._prepare((side, side, pixels["shape"][-1]))
         self.channels = int(self._graph.get_output_details()[0]["shape"][-1])
@@ -75,11 +76,11 @@ class LiteGraph:
             values, decide = np.log(factors), lambda logits, shifts: expit(logits - shifts)
         else:
             values, decide = _logit(limits), np.greater
-        values, pool = values.astype(np.float32), ThreadPoolExecutor(self._threads)
+        values = values.astype(np.float32)
 
         def answer(tile):
             return self._answer(
-                tile, lambda x: _decided(x, tile, block, indices, values, decide, pool)
+                tile, lambda x: _decided(x, tile, block, indices, values, decide, self._pool)
             )
 
         return lambda tiles: [answer(tile) for tile in tiles]

@@ -68,8 +68,8 @@ def mask_network(
             return layers.ReLU(name=f"{name}_relu", dtype=dtype)(x)
         return layers.LeakyReLU(0.1, name=f"{name}_leaky", dtype=dtype)(x)
 
-    def residual(x, width, name):
-        y = convolve(x, width, f"{name}_c", level=deep)
+    def residual(x, width, name, level):
+        y = convolve(x, width, f"{name}_c", level=level)
         y = layers.Conv2D(
             width, 3, padding="same", kernel_initializer="zeros", name=f"{name}_d", dtype=dtype
         )(y)
@@ -102,7 +102,7 @@ def mask_network(
             x = convolve(x, width, f"down{level}_a", level=level)
         x = convolve(x, width, f"down{level}_b", level=level)
         if level >= deep:
-            x = residual(x, width, f"down{level}")
+            x = residual(x, width, f"down{level}", level)
         skips.append(x)
     x = skips.pop()
     votes = vote(x, n_classes, f"down{len(skips)}")
