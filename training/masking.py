@@ -24,6 +24,9 @@ SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
 # `crucial`): few pixels, and what users see. It is the same for both, so that neither is favoured:
 # with more for stars than for hits the network grows timid, and thresholds have to mend it.
 CORE_WEIGHT = 10
+# Hits and hot pixels of a scene share that weight so that neither's number teaches what to expect:
+# by up to this factor more for the fewer, and less for the others.
+MOST_SHIFT = 4
 # Pixels from the edge of a scene within which what is bright is crucial.
 EDGE = 4
 
@@ -76,7 +79,7 @@ class Dataset(SceneFolder):
 
 def crucial(sky, positive, unsure):
     """
-    Find the pixels that decide whether masks of cosmic rays are of use.
+    Weigh the pixels that decide whether masks of cosmic rays are of use.
 
     Parameters
     ----------
@@ -88,22 +91,28 @@ def crucial(sky, positive, unsure):
     Returns
     -------
     ndarray, uint16, (H, W)
-        1 in the cores of objects that no ray has hit, sharp stars most of all; in those of hits;
-        in hot pixels; around what is or was saturated, where bleeding ends; and in what is bright
-        at the edge of the frame, where columns glow.
+        Weight in the loss of CR of the cores of objects that no ray has hit, sharp stars most of
+        all; of those of hits; of hot pixels; around what is or was saturated, where bleeding ends;
+        and of what is bright at the edge of the frame, where columns glow. Elsewhere 0.
     """
     # A class that nobody marked in the whole scene does not tell spots from stars.
     unsure = unsure & ~np.bitwise_and.reduce(unsure, axis=None)
     spots = (positive | unsure) & SPOTS > 0
-    hits, full = positive & BIT["CR"] > 0, (positive | unsure) & BIT["SAT"] > 0
-    around = ndimage.maximum_filter(full.view(np.uint8), 7).view(bool) & ~hits
+    rays, full = positive & BIT["CR"] > 0, (positive | unsure) & BIT["SAT"] > 0
+    around = ndimage.maximum_filter(full.view(np.uint8), 7).view(bool) & ~rays
     around &= positive & BIT["SAT"] == 0
     peaks = ~ndimage.maximum_filter(spots.view(np.uint8), 3).view(bool)
-    cores = _cores(sky, peaks) & ~spots | _cores(sky, hits) & hits
-    hot = (positive & BIT["HP"] > 0) & ~hits
     edge = (sky > 8) & (positive & (BIT["SAT"] | BIT["TRL"]) == 0)
     edge[EDGE:-EDGE, EDGE:-EDGE] = False
-    return (cores | hot | around | edge).astype(np.uint16)
+    hits = _cores(sky, rays) & rays
+    hot = (positive & BIT["HP"] > 0) & ~rays
+    weight = CORE_WEIGHT * (_cores(sky, peaks) & ~spots | hits | around | edge)
+    if hot.any():
+        shift = np.sqrt(hot.sum() / max(hits.sum(), 1))
+        shift = np.clip(shift, 1 / MOST_SHIFT, MOST_SHIFT)
+        weight = np.where(hits, CORE_WEIGHT * shift, weight)
+        weight = np.where(hot, CORE_WEIGHT / shift, weight)
+    return np.rint(weight).astype(np.uint16)
 
 
 def _cores(sky, there):
@@ -144,7 +153,7 @@ def ignorant_loss(shares):
     return np.maximum(loss, 0.01)
 
 
-def weighted_cross_entropy(weights, scales, core_weight):
+def weighted_cross_entropy(weights, scales):
     """
     Cross-entropy of each class by itself, over the pixels where its label is sure.
 
@@ -155,15 +164,13 @@ def weighted_cross_entropy(weights, scales, core_weight):
     scales : ndarray, (n_classes,)
         Divides the loss of each class: with `ignorant_loss`, 1 is what nothing learnt costs,
         and rare classes count no less than common ones.
-    core_weight : float
-        Of a pixel, positive or negative, for the class CR where that is crucial.
 
     Returns
     -------
     callable
-        `loss(labels, logits)`: int32 (..., 3), bit masks of the positive and unsure classes, and 1
-        where CR is crucial, else 0 (see `crucial`); as many float logits as there are labels and
-        classes.
+        `loss(labels, logits)`: int32 (..., 3), bit masks of the positive and unsure classes, and
+        the weight of CR, positive or not, where that is crucial, else 0 (see `crucial`); as many
+        float logits as there are labels and classes.
     """
     places = np.arange(len(weights), dtype=np.int32)
     rays = (places == NAMES.index("CR")).astype(np.float32)
@@ -174,7 +181,7 @@ def weighted_cross_entropy(weights, scales, core_weight):
         bits = ops.cast(bits, "float32")
         positive, unsure = bits[..., 0, :], bits[..., 1, :]
         core = ops.cast(labels[..., 2:], "float32") * rays
-        weight = (1 - core) * (1 + positive * (weights - 1)) + core * core_weight
+        weight = ops.where(core > 0, core, 1 + positive * (weights - 1))
         weight *= (1 - unsure) / scales
         logits = ops.reshape(ops.cast(logits, "float32"), ops.shape(positive))
         # softplus(x) - x = softplus(-x): what a positive pixel costs, in one softplus for both.
@@ -211,7 +218,7 @@ def build(dataset):
 
 def loss(scales):
     """`weighted_cross_entropy` with the weights of this task."""
-    return weighted_cross_entropy(_weights(), scales, CORE_WEIGHT)
+    return weighted_cross_entropy(_weights(), scales)
 
 
 def bare(model):

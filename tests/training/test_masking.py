@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def crossed(positive, unsure, logits, core=0):
     """The loss of one pixel of which each class has a weight of its own."""
     labels = np.array([positive, unsure, core], np.int32).reshape(1, 1, 1, 3)
-    loss = masking.weighted_cross_entropy(np.array([3.0, 1.0]), np.array([1.0, 2.0]), 10.0)
+    loss = masking.weighted_cross_entropy(np.array([3.0, 1.0]), np.array([1.0, 2.0]))
     return float(loss(labels, np.array(logits, np.float32).reshape(1, 1, 1, 2))[0, 0, 0])
 
 
@@ -38,7 +38,7 @@ def test_stars_taken_for_cosmic_rays_and_missed_hits_cost_the_same_factor(positi
     logits = [2.0, 0.0]
     other_class = np.log(2) / 2 / 2
     plain = crossed(positive, 0b00, logits) - other_class
-    core = crossed(positive, 0b00, logits, core=1) - other_class
+    core = crossed(positive, 0b00, logits, core=10) - other_class
     assert core / plain == pytest.approx(10 / (3 if positive else 1), rel=1e-5)
 
 
@@ -50,6 +50,16 @@ def test_what_is_crucial_are_cores_of_stars_and_of_hits():
     positive = np.where(sky > star, BIT["CR"], 0).astype(np.uint16)
     crucial = masking.crucial(sky, positive, np.zeros_like(positive))
     np.testing.assert_array_equal(crucial > 0, (star > 50) | (positive > 0))
+
+
+def test_hits_and_hot_pixels_of_a_scene_weigh_alike_whichever_are_more():
+    positive = np.zeros((60, 60), np.uint16)
+    positive[5:50:5, 5:50:5] = BIT["HP"]
+    positive[52, 5:50:5] = BIT["CR"]
+    crucial = masking.crucial(np.where(positive > 0, 50, 0), positive, np.zeros_like(positive))
+    hits, hot = (crucial[positive & BIT[name] > 0].astype(int) for name in ("CR", "HP"))
+    assert hits.sum() == pytest.approx(hot.sum(), rel=0.2)  # weights are whole numbers
+    assert hits.min() > hot.max() > 0
 
 
 def test_stars_are_crucial_where_nobody_marked_what_is_saturated():

@@ -10,8 +10,8 @@ def saturate(rng, electrons, well):
     """
     Fill pixels up to the full well; the excess bleeds along columns or rows, or is lost.
 
-    Bleeding may widen near the star, come in from outside the frame, and end in a step, in a
-    taper, or in charge that lags behind.
+    Bleeding may widen near the star, spill a little into the columns beside it, come in from
+    outside the frame, and end in a step, in a taper, or in charge that lags behind.
 
     Parameters
     ----------
@@ -37,7 +37,8 @@ def saturate(rng, electrons, well):
     charge, held, full = (a.T if rows else a for a in (electrons, filled, saturated))
     runs = _runs(charge, full, well)
     if rng.uniform() < 0.4:
-        runs = _widened(runs, log_uniform(rng, 0.003, 0.15), held.shape[1])
+        steps, leak = int(rng.integers(1, 5)), log_uniform(rng, 0.003, 0.15)
+        runs = _widened(runs, steps, leak, held.shape[1])
     if intruding:
         runs += _from_outside(rng, held.shape, well)
     kept = 1 - rng.choice([0.0, rng.uniform(0, 0.95)])
@@ -55,6 +56,10 @@ def saturate(rng, electrons, well):
             if share > well:
                 held_on, full_on = held[side, column][end:], full[side, column][end:]
                 _finish(held_on, full_on, tip, well, deferring=side.step is None)
+    if rng.uniform() < 0.2:
+        beside = np.pad(full, ((0, 0), (1, 1)))
+        beside = [b & ~full for b in (beside[:, 2:], beside[:, :-2])][rng.integers(2)]
+        held[beside] = np.maximum(held[beside], well * log_uniform(rng, 0.01, 0.5))
     return filled, saturated
 
 
@@ -68,13 +73,13 @@ def _runs(charge, full, well):
     ]
 
 
-def _widened(runs, leak, width):
+def _widened(runs, steps, leak, width):
     """What spills from the columns of a star into their neighbours, which bleed in turn."""
     spilt = [
         (column + side * step, (start + stop) // 2, (start + stop) // 2, excess * leak**step)
         for column, start, stop, excess in runs
         for side in (-1, 1)
-        for step in (1, 2)
+        for step in range(1, steps + 1)
         if 0 <= column + side * step < width
     ]
     return runs + spilt

@@ -353,7 +353,8 @@ def _bridge(image, rows, columns, nearest=False):
 
 def mended_bleeding(rng, image, saturated):
     """
-    Bleeding columns that were interpolated away in part, and beyond their ends: stripes, outlines.
+    Bleeding columns that were interpolated away in part, and beyond their ends: stripes, outlines,
+    and rows that were left.
 
     Parameters
     ----------
@@ -370,7 +371,7 @@ def mended_bleeding(rng, image, saturated):
     mended = np.zeros(image.shape, bool)
     parts, _ = ndimage.label(saturated)
     longest, pad = log_uniform(rng, 8, 200), int(rng.integers(0, 5))
-    hollow, bracket, nearest = rng.uniform(0, 1, 3) < (0.4, 0.4, 0.15)
+    hollow, bracket, nearest, ragged = rng.uniform(0, 1, 4) < (0.4, 0.4, 0.15, 0.6)
     for k, box in enumerate(ndimage.find_objects(parts)[:200]):
         height, width = (b.stop - b.start for b in box)
         if max(height, width) < 8 or rng.uniform() < 0.2:
@@ -388,6 +389,8 @@ def mended_bleeding(rng, image, saturated):
         ):
             _bridge(picture, stretch, across, nearest)
             marks[stretch, across] = True
+            if ragged:
+                _leave_rows(rng, picture[stretch, across], image[saturated].max())
         if hollow:
             # The middle of the bleeding is mended, its outline is not.
             first = rng.integers(rows.start, rows.stop)
@@ -410,6 +413,18 @@ def mended_bleeding(rng, image, saturated):
                     picture[lines] = level
                     marks[lines] = True
     return mended
+
+
+def _leave_rows(rng, mended, level):
+    """Put back some of a bleeding column, in place, in few rows of where it was mended."""
+    height, width = mended.shape
+    for _ in range(int(rng.integers(3))):
+        if height and width:
+            row = int(rng.choice([0, height - 1, rng.integers(height)]))
+            left = int(rng.integers(width))
+            values = level * np.sort(log_uniform(rng, 0.02, 1, int(rng.integers(1, 4))))
+            part = mended[row, left : left + len(values)]
+            part[:] = values[:: rng.choice([-1, 1])][: len(part)]
 
 
 def patched(rng, image, where, noise):

@@ -593,7 +593,7 @@ def _reduction(rng, electrons, detector, labels):
         mended = reduction.bridged(rng, electrons, int(log_uniform(rng, 1, 15)))
         labels.forget(DEFECTS, mended)
     saturated = labels.positive & BIT["SAT"] > 0
-    if saturated.any() and rng.uniform() < 0.35:
+    if saturated.any() and rng.uniform() < 0.5:
         mended = reduction.mended_bleeding(rng, electrons, saturated)
         labels.forget(DEFECTS, mended)
         labels.doubt(BIT["SAT"], mended)
