@@ -20,7 +20,7 @@ BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
 # Share of the scenes that hold little but hits, hot pixels and stars, and many of them: what is
 # hardest to tell apart is learnt side by side.
 RIVALS = 0.15
-# FWHM in pixels of the sharpest stars there are.
+# Lowest FWHM in pixels where stars are drawn to be sharp.
 SHARPEST = 1.4
 # Smoothing of the light of objects that decides on bright background, in pixels.
 BBG_SIGMA = 6
@@ -146,8 +146,8 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         contents |= {"reduction"} if rng.uniform() < 0.3 else set()
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver, but
-    # none so sharp that they look the same. Those would teach that whatever is compact is a star,
-    # and compact hits would be lost where a frame has few stars to compare with.
+    # not of those so sharp that they look the same, which teach that what is compact is a star.
+    # Compact hits are lost by that where a frame has few stars to compare with.
     sharp = log_uniform(rng, SHARPEST, 1.9 if rivals else 2.4) if rng.uniform() < 0.3 else None
     psf = psf or random_psf(rng, fwhm=sharp).dithered(rng)
     clean = rng.uniform() < 0.1
