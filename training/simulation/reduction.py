@@ -368,7 +368,7 @@ def mended_bleeding(rng, image, saturated):
     ndarray, bool, (H, W)
         Which pixels were replaced.
     """
-    mended = np.zeros(image.shape, bool)
+    mended, level = np.zeros(image.shape, bool), image[saturated].max()
     parts, _ = ndimage.label(saturated)
     longest, pad = log_uniform(rng, 8, 200), int(rng.integers(0, 5))
     hollow, bracket, nearest, ragged = rng.uniform(0, 1, 4) < (0.4, 0.4, 0.15, 0.6)
@@ -390,7 +390,7 @@ def mended_bleeding(rng, image, saturated):
             _bridge(picture, stretch, across, nearest)
             marks[stretch, across] = True
             if ragged:
-                _leave_rows(rng, picture[stretch, across], image[saturated].max())
+                _leave_rows(rng, picture[stretch, across], level)
         if hollow:
             # The middle of the bleeding is mended, its outline is not.
             first = rng.integers(rows.start, rows.stop)
@@ -404,7 +404,6 @@ def mended_bleeding(rng, image, saturated):
             if bracket:
                 far = min(across.stop + int(rng.integers(12)), picture.shape[1] - 1)
                 hooks = slice(max(far - int(rng.integers(1, 8)), 0), far)
-                level = image[saturated].max()
                 for lines in (
                     (rows, far),
                     (rows.start, hooks),
@@ -419,7 +418,7 @@ def _leave_rows(rng, mended, level):
     """Put back some of a bleeding column, in place, in few rows of where it was mended."""
     height, width = mended.shape
     for _ in range(int(rng.integers(3))):
-        if height and width:
+        if height:
             row = int(rng.choice([0, height - 1, rng.integers(height)]))
             left = int(rng.integers(width))
             values = level * np.sort(log_uniform(rng, 0.02, 1, int(rng.integers(1, 4))))
