@@ -3,10 +3,11 @@
 Time this project beside the published commands of release 1.4.1.
 
     python benchmarks/run.py [SECTION...] [--quick] [--net_path DIR] [--environment DIR]
-                             [--keep FILE]
+                             [--rounds N] [--keep FILE]
 
 makes an environment for the published commands and images to process, runs both in turn
 as whole processes, and prints Markdown tables: time, pixels per second, peak memory, ratios.
+Frames, alone and in lists, are processed N times by all commands in turn; medians are printed.
 What the published commands took may be kept in a file, for sections that are run later.
 """
 
@@ -96,10 +97,13 @@ class Bench:
     sizes : Sizes
     keep : Path or None
         File of what the published commands took; what is in it is not measured again.
+    rounds : int
+        How often commands are timed in turn.
     """
 
-    def __init__(self, folder, environment, net_path, sizes, keep):
+    def __init__(self, folder, environment, net_path, sizes, keep, rounds):
         self.folder, self.sizes, self.net_path, self.keep = folder, sizes, net_path, keep
+        self.rounds = rounds
         self.kept = json.loads(keep.read_text()) if keep and keep.exists() else {}
         self.published = published_environment(environment)
         self.frames = [
@@ -125,16 +129,36 @@ class Bench:
         return Cost(*self.kept[key])
 
     @cache  # noqa: B019
-    def of_list(self, run, name, n, *options):
-        """Cost of a command, run by `ours` or `theirs`, on a list of n frames."""
-        path = frames.write_list(self.folder / f"first{n}.list", self.frames[:n])
+    def of_list(self, run, name, n, turn, *options):
+        """Cost of a command, run by `ours` or `theirs`, on a list of n frames, in one round."""
+        path = frames.write_list(self.folder / f"first{n}_{turn}.list", self.frames[:n])
         return getattr(self, run)(name, path, *options)
 
-    def maximask_theirs(self):
-        """Costs of the published mask command: a frame, and each further one."""
-        numbers = 1, self.sizes.few
-        costs = [self.of_list("theirs", "maximask", i) for i in numbers]
-        return costs[0], further(costs, numbers)
+    def in_turn(self, name, few):
+        """
+        Time a command of either kind on one frame and on lists, in turn, round by round.
+
+        Parameters
+        ----------
+        name : str
+        few : int
+            Frames in the list of the published command; ours has more.
+
+        Returns
+        -------
+        theirs, ours : list of list of Cost
+            For each round: of one frame, of the list, and of each further frame.
+        """
+        counts = {"theirs": (1, few), "ours": (1, self.sizes.many)}
+        costs = {run: [[] for _ in range(self.rounds)] for run in counts}
+        for turn in range(self.rounds):
+            for place in range(2):
+                for run, numbers in counts.items():
+                    cost = self.of_list(run, name, numbers[place], turn)
+                    costs[run][turn].append(cost)
+            for run, numbers in counts.items():
+                costs[run][turn].append(further(costs[run][turn], numbers))
+        return costs["theirs"], costs["ours"]
 
 
 def further(costs, numbers):
@@ -142,6 +166,21 @@ def further(costs, numbers):
     step = numbers[1] - numbers[0]
     wall, cpu = ((costs[1][i] - costs[0][i]) / step for i in (0, 1))
     return Cost(wall, cpu, costs[1].memory)
+
+
+def medians(rounds):
+    """Of the costs of each round, those with the median wall time, place by place."""
+    return [sorted(costs)[len(costs) // 2] for costs in zip(*rounds, strict=True)]
+
+
+def spread(theirs, ours):
+    """What to say of rounds: how many, and how much faster one frame and further ones were."""
+    ratios = [
+        sorted(their[place].wall / our[place].wall for their, our in zip(theirs, ours, strict=True))
+        for place in (0, 2)
+    ]
+    one, more = (f"{of[0]:.1f}x to {of[-1]:.1f}x" for of in ratios)
+    return f"Medians of {len(ours)} rounds: one frame {one}, further ones {more}."
 
 
 def number(value, unit, digits):
@@ -208,11 +247,10 @@ def start(bench):
 
 def frame(bench):
     """One frame, and many."""
-    n, pixels = bench.sizes.many, bench.pixels
-    their_one, their_next = bench.maximask_theirs()
-    ours = [bench.of_list("ours", "maximask", i) for i in (1, n)]
-    our_next = further(ours, (1, n))
-    many = Cost(
+    n, few, pixels = bench.sizes.many, bench.sizes.few, bench.pixels
+    rounds = bench.in_turn("maximask", few)
+    (their_one, _, their_next), (our_one, our_many, our_next) = map(medians, rounds)
+    their_many = Cost(
         their_one.wall + (n - 1) * their_next.wall,
         their_one.cpu + (n - 1) * their_next.cpu,
         their_one.memory,
@@ -220,12 +258,12 @@ def frame(bench):
     table(
         f"maximask, frames of {shape(bench.sizes.frame)}",
         [
-            ("one frame, whole command", pixels, their_one, ours[0]),
+            ("one frame, whole command", pixels, their_one, our_one),
             ("each further frame", pixels, their_next, our_next),
-            (f"{n} frames", n * pixels, many, ours[1]),
+            (f"{n} frames", n * pixels, their_many, our_many),
         ],
-        f"The published command ran on 1 and {bench.sizes.few} frames; its time for {n} is "
-        "extrapolated.",
+        spread(*rounds),
+        f"The published command ran on 1 and {few} frames; its time for {n} is extrapolated.",
         f"Cores busy in further frames (user and system over wall time), of "
         f"{len(os.sched_getaffinity(0))}: published {their_next.cpu / their_next.wall:.2f}, "
         f"ours {our_next.cpu / our_next.wall:.2f}.",
@@ -276,24 +314,29 @@ def hdus(bench):
         f"maximask, a file of {n} HDUs: one of {shape(largest)}, the others of 256 x 256",
         [
             ("whole file", pixels, None, ours),
-            ("its largest image alone", bench.pixels, None, bench.of_list("ours", "maximask", 1)),
+            (
+                "its largest image alone",
+                bench.pixels,
+                None,
+                bench.of_list("ours", "maximask", 1, 0),
+            ),
         ],
     )
 
 
 def maxitrack(bench):
     """The tracking command."""
-    n, pixels = bench.sizes.many, bench.pixels
-    few = min(2 * bench.sizes.few, n)
-    theirs = [bench.of_list("theirs", "maxitrack", i) for i in (1, few)]
-    ours = [bench.of_list("ours", "maxitrack", i) for i in (1, n)]
+    pixels, few = bench.pixels, min(2 * bench.sizes.few, bench.sizes.many)
+    rounds = bench.in_turn("maxitrack", few)
+    (their_one, _, their_next), (our_one, _, our_next) = map(medians, rounds)
     table(
         f"maxitrack, frames of {shape(bench.sizes.frame)}",
         [
-            ("one frame, whole command", pixels, theirs[0], ours[0]),
-            ("each further frame", pixels, further(theirs, (1, few)), further(ours, (1, n))),
+            ("one frame, whole command", pixels, their_one, our_one),
+            ("each further frame", pixels, their_next, our_next),
         ],
-        f"The published command ran on 1 and {few} frames, ours on 1 and {n}.",
+        spread(*rounds),
+        f"The published command ran on 1 and {few} frames, ours on 1 and {bench.sizes.many}.",
     )
 
 
@@ -303,12 +346,8 @@ def networks(bench):
     given = "--net_path", network_folder(bench.published)
     for name in ("maximask", "maxitrack"):
         numbers = (1, few) if name == "maximask" else (1, 2 * few)
-        ours = [bench.of_list("ours", name, i, *given) for i in numbers]
-        if name == "maximask":
-            their_one, their_next = bench.maximask_theirs()
-        else:
-            theirs = [bench.of_list("theirs", name, i) for i in numbers]
-            their_one, their_next = theirs[0], further(theirs, numbers)
+        theirs = [bench.of_list("theirs", name, i, 0) for i in numbers]
+        ours = [bench.of_list("ours", name, i, 0, *given) for i in numbers]
         notes = []
         path = bench.frames[0]
         if name == "maximask" and path.with_suffix(".mask.fits").exists():
@@ -321,8 +360,8 @@ def networks(bench):
         table(
             f"The published network in our {name}, frames of {shape(bench.sizes.frame)}",
             [
-                ("one frame, whole command", pixels, their_one, ours[0]),
-                ("each further frame", pixels, their_next, further(ours, numbers)),
+                ("one frame, whole command", pixels, theirs[0], ours[0]),
+                ("each further frame", pixels, further(theirs, numbers), further(ours, numbers)),
             ],
             *notes,
         )
@@ -477,6 +516,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small images, to try it")
     parser.add_argument("--frame", type=int, nargs=2, metavar=("H", "W"), help="shape of a frame")
     parser.add_argument("--net_path", type=Path, help="our networks; those shipped by default")
+    parser.add_argument("--rounds", type=int, default=3, help="default: 3")
     parser.add_argument("--keep", type=Path, help="file for what the published commands took")
     parser.add_argument(
         "--environment", type=Path, default=ROOT / ".published", help="of the published commands"
@@ -491,7 +531,9 @@ def main():
     if arguments.frame:
         sizes = sizes._replace(frame=tuple(arguments.frame))
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), arguments.environment, net_path, sizes, arguments.keep)
+        bench = Bench(
+            Path(folder), arguments.environment, net_path, sizes, arguments.keep, arguments.rounds
+        )
         machine(bench)
         for name, section in SECTIONS.items():
             if not arguments.sections or name in arguments.sections:
