@@ -379,7 +379,7 @@ def agreement(one, other):
 
 def runtimes(bench):
     """Our mask network by itself, in LiteRT and in TensorFlow."""
-    print("\n### Our mask network by itself, tiles of 1088 x 1088\n", flush=True)
+    print("\n### Our mask network by itself, tiles of 1088 x 1408\n", flush=True)
     folder = bench.net_path or ROOT / "model"
     words = [sys.executable, ROOT / "benchmarks" / "runtimes.py", "--net_path", folder / "maximask"]
     subprocess.run(words, check=True)

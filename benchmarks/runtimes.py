@@ -144,7 +144,7 @@ def compare(folder, paths):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Time our mask network in both runtimes.")
     parser.add_argument("--net_path", type=Path, default=ROOT / "model" / "maximask")
-    parser.add_argument("--shape", type=int, nargs=2, metavar=("H", "W"), default=(1088, 1088))
+    parser.add_argument("--shape", type=int, nargs=2, metavar=("H", "W"), default=(1088, 1408))
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--compare", type=Path, nargs="+", metavar="FRAME")
     chosen = parser.parse_args()

@@ -257,7 +257,7 @@ def describe(dataset):
         "classes": NAMES,
         "normalisation": "two_scale",
         "mesh": MESH,
-        "tile": 1024,
+        "tile": 1344,
         "halo": 32,
         "multiple": 64,
         "training_priors": {n: float(f"{p:.4g}") for n, p in zip(NAMES, priors, strict=True)},
