@@ -16,6 +16,9 @@ from maxitools.atomic import whole_file
 from maxitools.pipeline import Behind
 from maxitools.structure import BLOCK
 
+# Fewer bytes are left to the system, which sends them to the disk in its own time.
+_MANY = 1 << 20
+
 
 class OutputError(ValueError):
     """A result that cannot be written; the message says where and why."""
@@ -117,7 +120,11 @@ class MaskFile:
     def _write_rows(self, index, first, rows):
         place = int(np.ravel_multi_index((*index, first, 0), self._shape))
         data = np.ascontiguousarray(rows, self._dtype).data.cast("B")
-        self._write(data, self._start + place * self._dtype.itemsize)
+        place = self._start + place * self._dtype.itemsize
+        self._write(data, place)
+        if len(data) >= _MANY and hasattr(os, "posix_fadvise"):
+            # They set out for the disk now, and the end need not wait for all of them.
+            os.posix_fadvise(self._handle, place, len(data), os.POSIX_FADV_DONTNEED)
 
     def _finish(self):
         """Write what has been kept back."""

@@ -1,6 +1,7 @@
 """What the arguments of both commands share; it is imported before anything that takes time."""
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -159,8 +160,12 @@ def prepare(threads):
         When there is no room for them.
     """
     check_memory()
+    # What is imported stays: there is no garbage to look for until a network is loaded.
+    gc.disable()
+    # There is no linear algebra: NumPy's threads for it would only spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if threads:
-        for library in ("OMP", "OPENBLAS", "MKL"):
+        for library in ("OMP", "MKL"):
             os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
     if not sys.warnoptions:
         # Libraries warn of headers that break a rule, and of damage that is reported as an error.

@@ -1,5 +1,6 @@
 """What a command owes its surroundings: streams, signals, limits, and an exit status."""
 
+import gc
 import os
 import resource
 import signal
@@ -46,6 +47,8 @@ def run(command, main, *arguments):
         say(f"{command}: {reason(error)}")
         return 1
     finally:
+        # It was off if no network was loaded; see `maxitools.options.prepare`.
+        gc.enable()
         for number, stream in ((1, sys.stdout), (2, sys.stderr)):
             # What cannot be written must not change the exit status.
             try:

@@ -62,8 +62,9 @@ def load(network, arguments):
     if arguments.verbose:
         say(f"libraries imported, inputs listed in {start - STARTED:.2f} s")
     network.load(arguments.threads, arguments.device)
-    # What is loaded stays: there is no garbage to look for in it.
+    # What is loaded stays, too: from here on, look for garbage in what is made of images.
     gc.freeze()
+    gc.enable()
     if arguments.verbose:
         seconds = time.perf_counter() - start
         where = f"{network.version} on the {network.device}"
