@@ -136,9 +136,14 @@ def _handed_on(shape, dtype=None):
 
 
 def arcsinh(x):
-    """Inverse hyperbolic sine: five times as fast as TensorFlow's own, which no vectors serve."""
+    """
+    Inverse hyperbolic sine: five times as fast as TensorFlow's own, which no vectors serve.
+
+    Nor do LiteRT's threads share a sign, but they do a quotient.
+    """
     size = ops.abs(x)
-    return ops.sign(x) * ops.log(size + ops.sqrt(size * size + 1))
+    sign = x / ops.maximum(size, 1e-30)
+    return sign * ops.log(size + ops.sqrt(size * size + 1))
 
 
 # Side of a stamp: odd, so that it can be turned about its middle pixel.
