@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -122,9 +122,11 @@ class MaskFile:
         data = np.ascontiguousarray(rows, self._dtype).data.cast("B")
         place = self._start + place * self._dtype.itemsize
         self._write(data, place)
-        if len(data) >= _MANY and hasattr(os, "posix_fadvise"):
-            # They set out for the disk now, and the end need not wait for all of them.
-            os.posix_fadvise(self._handle, place, len(data), os.POSIX_FADV_DONTNEED)
+        if len(data) >= _MANY:
+            # They set out for the disk now, and the end need not wait for all of them. Not every
+            # system, nor every file system, takes advice.
+            with suppress(AttributeError, OSError):
+                os.posix_fadvise(self._handle, place, len(data), os.POSIX_FADV_DONTNEED)
 
     def _finish(self):
         """Write what has been kept back."""
