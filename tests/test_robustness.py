@@ -1,5 +1,6 @@
 """Nothing lost, nothing silent: what the battery's families do not state by themselves."""
 
+import errno
 import gzip
 import os
 import resource
@@ -16,6 +17,7 @@ from conftest import ROOT, command, truth, write
 import maximask
 import maxitrack
 from maxitools.inputs import Input, InputError
+from maxitools.maskfile import MaskFile
 from maxitools.outputs import Verdict
 
 
@@ -67,6 +69,26 @@ def test_gzip_is_unpacked_no_further_than_its_headers_say(run, sky):
             [f"{module.__name__}: b.fits.gz: what follows HDU 0 is no HDU"],
         )
     assert os.times().user - before.user < 20
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_masks_are_whole_on_file_systems_that_take_no_advice(here, monkeypatch, known):
+    asked = []
+
+    def refuse(*advice):
+        asked.append(advice)
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    if known:
+        monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    else:
+        monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    masks = np.random.default_rng(8).integers(0, 2, (1, 1100, 1000), "u1")
+    with MaskFile("a.fits") as file:
+        file.append_image(fits.PrimaryHDU(masks).header)
+        file.write_rows((0,), 0, masks[0])
+    np.testing.assert_array_equal(fits.getdata("a.fits"), masks)
+    assert bool(asked) == known
 
 
 def test_of_two_files_with_one_output_the_good_one_is_done(run, sky):
