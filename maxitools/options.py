@@ -162,7 +162,7 @@ def prepare(threads):
     check_memory()
     # What is imported stays: there is no garbage to look for until a network is loaded.
     gc.disable()
-    # There is no linear algebra: NumPy's threads for it would only spin.
+    # There is next to no linear algebra: NumPy's threads for it would only spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if threads:
         for library in ("OMP", "MKL"):
