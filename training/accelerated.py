@@ -48,12 +48,12 @@ def rate_at(progress, highest):
 
 
 def _load(path):
-    """Pixels, labels and counts of a scene file, as `training.masking` keeps them."""
+    """Pixels, labels, counts and priors of a scene file, as `training.masking` keeps them."""
     from training import masking  # in a process of its own, which leaves the device alone
 
-    seen = SimpleNamespace(counts=np.zeros((2, len(masking.NAMES))))
+    seen = SimpleNamespace(counts=np.zeros((2, len(masking.NAMES))), scenes={}, priors=None)
     with np.load(path) as scene:
-        return *masking.Dataset.keep(seen, scene), seen.counts
+        return *masking.Dataset.keep(seen, scene), seen.counts, seen.priors
 
 
 class Feed:
@@ -73,6 +73,8 @@ class Feed:
         Scenes that are kept back to judge by.
     loaded : int
         Scenes read so far.
+    priors : ndarray or None
+        As of `training.masking.Dataset`.
     error : Exception or None
         What ended the reading.
     """
@@ -81,7 +83,7 @@ class Feed:
         self.folder, self.side = options.scenes, options.size
         self.chunk, self.most, self.hold = options.chunk, options.most, options.held
         self.chunks, self.held, self.counts, self.loaded = [], [], 0, 0
-        self.error, self.stopped = None, False
+        self.priors, self.error, self.stopped = None, None, False
         # The readers inherit this: the device is the parent's alone.
         given = os.environ.get("JAX_PLATFORMS")
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -122,7 +124,7 @@ class Feed:
             time.sleep(0.1)
             done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
             for future in done:
-                *scene, counts = future.result()
+                *scene, counts, self.priors = future.result()
                 self.counts = self.counts + counts
                 self.loaded += 1
                 if len(self.held) < self.hold and self.loaded % 16 == 0:
@@ -225,7 +227,8 @@ class Run:
 
         from training import masking
 
-        self.network, _ = masking.build(SimpleNamespace(shares=shares))
+        seen = SimpleNamespace(shares=shares, priors=self.feed.priors)
+        self.network, _ = masking.build(seen)
         if self.options.start:
             self.network.load_weights(self.options.start)
         self.optimizer = keras.optimizers.AdamW(
@@ -245,9 +248,10 @@ class Run:
         options, n = self.options, len(masking.NAMES)
         rng = np.random.default_rng(options.seed)
         shape = options.chunk, options.size, options.size
+        parts, kind = (1 + n, np.uint8) if options.taught else (masking.PARTS, np.uint16)
         noise = (
             jax.device_put(rng.normal(0, 3, (*shape, 2)).astype(np.float16)),
-            jax.device_put(rng.integers(0, 2, (*shape, 3)).astype(np.uint16)),
+            jax.device_put(rng.integers(0, 2, (*shape, parts)).astype(kind)),
         )
         while True:
             self.prepare(np.full(n, 0.01))
@@ -374,6 +378,9 @@ def main(arguments=None):
     parser.add_argument("output", type=Path, help="made if need be")
     parser.add_argument("--seconds", type=float, default=450, help="for all, compiling included")
     parser.add_argument("--start", type=Path, help="weights to start from (FILE.weights.h5)")
+    parser.add_argument(
+        "--taught", action="store_true", help="scenes hold what a network said (training.teach)"
+    )
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=64, help="crops; halved until they fit")
     parser.add_argument("--precision", default="mixed_bfloat16", help="or float32")

@@ -9,10 +9,13 @@ from maxitools.normalisation import two_scale
 from training.architectures import mask_network
 from training.dataset import SceneFolder
 from training.simulation.scenes import BIT
+from training.teach import logits as spoken
 
 MESH = 128
 CROP = 384
 BATCH = 2
+# What labels are of, where they are not a network's answers: see `weighted_cross_entropy`.
+PARTS = 3
 # Weight of a positive pixel in the loss: the rarer the class, the more.
 WEIGHTS = {
     "CR": 4, "HCL": 4, "DCL": 4, "HP": 10, "DP": 10, "P": 3, "TRL": 2, "FR": 1, "NEB": 1,
@@ -38,10 +41,18 @@ DEFAULT_PRIORS = {
 
 
 class Dataset(SceneFolder):
-    """Random crops of the scenes in a folder, turned and flipped; see `SceneFolder`."""
+    """
+    Random crops of the scenes in a folder, turned and flipped; see `SceneFolder`.
+
+    Attributes
+    ----------
+    priors : ndarray, (n_classes,), or None
+        Of the network that taught, where scenes hold what it said (see `training.teach`): that is
+        learnt then, and not the labels.
+    """
 
     def __init__(self, folder, steps, seed):
-        self.counts = np.zeros((2, len(NAMES)))
+        self.counts, self.priors = np.zeros((2, len(NAMES))), None
         super().__init__(folder, steps, seed)
 
     def keep(self, scene):
@@ -54,8 +65,15 @@ class Dataset(SceneFolder):
             )
         for i, bit in enumerate(BIT.values()):
             self.counts[:, i] += (positive & bit).astype(bool).sum(), (unsure & bit == 0).sum()
+        if self.scenes and ("said" in scene) == (self.priors is None):
+            raise ValueError("scenes with the answers of a network and scenes without do not mix")
         pixels = np.clip(two_scale(scene["image"], MESH), -6e4, 6e4)
-        labels = np.stack([positive, unsure, crucial(pixels[..., 0], positive, unsure)], axis=-1)
+        weight = crucial(pixels[..., 0], positive, unsure)
+        if "said" in scene:
+            self.priors = scene["priors"]
+            labels = np.concatenate([weight[..., None].astype(np.uint8), scene["said"]], axis=-1)
+        else:
+            labels = np.stack([positive, unsure, weight], axis=-1)
         # Half precision holds what matters: values are compared by their arcsinh.
         return pixels.astype(np.float16), labels
 
@@ -66,7 +84,8 @@ class Dataset(SceneFolder):
 
     def __getitem__(self, index):
         pixels = np.empty((BATCH, CROP, CROP, 2), np.float32)
-        labels = np.empty((BATCH, CROP, CROP, 3), np.int32)
+        parts = next(iter(self.scenes.values()))[1].shape[-1]
+        labels = np.empty((BATCH, CROP, CROP, parts), np.int32)
         for k in range(BATCH):
             scene = self.scenes[self.paths[self.rng.integers(len(self.paths))]]
             y, x = (self.rng.integers(side - CROP + 1) for side in scene[0].shape[:2])
@@ -190,6 +209,35 @@ def weighted_cross_entropy(weights, scales):
     return loss
 
 
+def taught_cross_entropy(weights, scales):
+    """
+    What answers lack of those of a network that teaches: cross-entropy less that network's own.
+
+    Parameters
+    ----------
+    weights, scales
+        As for `weighted_cross_entropy`. A pixel weighs more by the probability that it is positive.
+
+    Returns
+    -------
+    callable
+        `loss(labels, logits)`: int32 (..., 1 + n_classes), the weight of CR where that is crucial,
+        else 0, and what was said, as from `training.teach.said`; as many float logits.
+    """
+    rays = np.array([name == "CR" for name in NAMES], np.float32)
+
+    def loss(labels, logits):
+        labels = ops.cast(labels, "float32")
+        core, taught = labels[..., :1] * rays, spoken(labels[..., 1:])
+        positive = ops.sigmoid(taught)
+        weight = ops.where(core > 0, core, 1 + positive * (weights - 1)) / scales
+        logits = ops.reshape(ops.cast(logits, "float32"), ops.shape(positive))
+        excess = ops.softplus(logits) - ops.softplus(taught) - positive * (logits - taught)
+        return ops.mean(weight * excess, axis=-1)
+
+    return loss
+
+
 def architecture(dtype=None):
     """The network of this task, untrained, of Keras' global precision or of another."""
     return mask_network(len(NAMES), dtype=dtype)
@@ -209,16 +257,30 @@ def build(dataset):
     loss : callable
     """
     network = architecture()
-    priors = effective_priors(dataset.shares)
+    priors = _priors(dataset)
     # It begins by knowing each class's share, instead of having to learn that first.
     bias = np.log(priors / (1 - priors))
     network.get_layer("pixel_vote").bias.assign(np.tile(bias, 4))
-    return network, loss(ignorant_loss(dataset.shares).astype(np.float32))
+    scales = ignorant_loss(dataset.shares).astype(np.float32)
+    return network, loss(scales)
+
+
+def _priors(dataset):
+    """Those that the network's probabilities take for granted."""
+    return effective_priors(dataset.shares) if dataset.priors is None else dataset.priors
 
 
 def loss(scales):
-    """`weighted_cross_entropy` with the weights of this task."""
-    return weighted_cross_entropy(_weights(), scales)
+    """
+    `weighted_cross_entropy` or, of what a network said, `taught_cross_entropy`, by the labels.
+    """
+    marked = weighted_cross_entropy(_weights(), scales)
+    taught = taught_cross_entropy(_weights(), scales)
+
+    def either(labels, logits):
+        return (marked if labels.shape[-1] == PARTS else taught)(labels, logits)
+
+    return either
 
 
 def bare(model):
@@ -246,7 +308,7 @@ def describe(dataset):
     dict
         With thresholds still to be chosen.
     """
-    priors = effective_priors(dataset.shares)
+    priors = _priors(dataset)
     return {
         "format": 1,
         "task": "mask",

@@ -1,0 +1,86 @@
+"""One mask network taught by another."""
+
+import json
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+pytest.importorskip("galsim", reason="the [training] extra is not installed")
+
+from maxitools.classes import NAMES
+from maxitools.inputs import shipped_folder
+from maxitools.networks import find
+from training import masking, simulate, teach, train
+
+# Keras turns its variables into arrays in a way that NumPy 2 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def one_sided(image):
+    """A network that believes what stands on the left of an image."""
+    share = np.linspace(0.9, 0.1, image.shape[1], dtype=np.float32)
+    return np.stack([image * share, 1 - image * share])
+
+
+def test_what_is_said_turns_with_the_image():
+    image = np.random.default_rng(0).uniform(0.1, 0.9, (12, 12)).astype(np.float32)
+    straight = teach.said(one_sided, image)
+    for turned in (np.rot90, np.flipud, np.transpose):
+        there = turned(straight) if turned is not np.transpose else straight.swapaxes(0, 1)
+        np.testing.assert_array_equal(teach.said(one_sided, turned(image)), there)
+
+
+def test_what_is_said_is_the_mean_of_the_logits():
+    image = np.full((4, 4), 0.5, np.float32)
+    shares = 0.5 * np.linspace(0.9, 0.1, 4)
+    odds = np.log(shares / (1 - shares)).reshape(1, 4)
+    odds = (odds + odds[:, ::-1] + odds.T + odds.T[::-1]) / 4
+    found = teach.logits(teach.said(one_sided, image)[..., 0].astype(float))
+    np.testing.assert_allclose(found, odds, atol=teach.STEP / 2 + 1e-5)
+
+
+def test_who_says_the_same_pays_nothing_and_others_the_excess():
+    loss = masking.taught_cross_entropy(np.ones(len(NAMES)), np.ones(len(NAMES)))
+    labels = np.full((1, 1, 1, 1 + len(NAMES)), 8 * 2 + teach.MIDDLE, np.int32)
+    labels[..., 0] = 0
+    same = np.full((1, 1, 1, len(NAMES)), 2.0, np.float32)
+    assert float(loss(labels, same)[0, 0, 0]) == pytest.approx(0, abs=1e-6)
+    q, p = 1 / (1 + np.exp(-2.0)), 0.5
+    excess = q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
+    assert float(loss(labels, 0 * same)[0, 0, 0]) == pytest.approx(excess, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """A folder of what the network that ships said of a scene and of a FITS image."""
+    folder = tmp_path_factory.mktemp("teaching")
+    images = folder / "images"
+    simulate.main([str(images), "--scenes", "1", "--size", "384", "--workers", "1"])
+    pixels = np.random.default_rng(1).normal(100, 5, (400, 390)).astype(np.float32)
+    fits.writeto(images / "night.fits", pixels)
+    teach.main([str(images), str(folder / "taught")])
+    return folder
+
+
+def test_scenes_and_fits_images_are_answered(taught):
+    paths = sorted((taught / "taught").iterdir())
+    assert [path.name for path in paths] == ["night_0.npz", "scene_000000.npz"]
+    for path in paths:
+        with np.load(path) as scene:
+            assert scene["said"].shape == (*scene["image"].shape, len(NAMES))
+    with np.load(paths[0]) as night:
+        assert (night["said"][..., NAMES.index("BG")] > teach.MIDDLE).mean() > 0.99
+
+
+def test_a_network_takes_over_the_priors_of_the_one_that_taught_it(taught):
+    train.main([str(taught / "taught"), str(taught / "run"), "--epochs", "1", "--steps", "1"])
+    description = json.loads((taught / "run/network/network.json").read_text())
+    teacher = find(shipped_folder() / "model", "mask")
+    assert description["training_priors"] == teacher.recipe.training_priors
+
+
+def test_scenes_with_and_without_answers_do_not_mix(taught, capsys):
+    with pytest.raises(SystemExit):
+        train.main([str(taught), str(taught / "mixed")])
+    assert "do not mix" in capsys.readouterr().err
