@@ -9,7 +9,6 @@ from maxitools.normalisation import two_scale
 from training.architectures import mask_network
 from training.dataset import SceneFolder
 from training.simulation.scenes import BIT
-from training.teach import logits as spoken
 
 MESH = 128
 CROP = 384
@@ -21,6 +20,8 @@ WEIGHTS = {
     "CR": 4, "HCL": 4, "DCL": 4, "HP": 10, "DP": 10, "P": 3, "TRL": 2, "FR": 1, "NEB": 1,
     "SAT": 4, "SP": 4, "OV": 2, "BBG": 1, "BG": 1,
 }  # fmt: skip
+# Logits that a network said are kept in a byte: steps of an eighth, from -16 to 16.
+STEP, MIDDLE = 1 / 8, 128
 # What an object's core may be mistaken for.
 SPOTS = BIT["CR"] | BIT["HP"] | BIT["HCL"] | BIT["SAT"] | BIT["OV"]
 # Weight in the loss of the class CR, positive or not, where a hit and a star may be confused (see
@@ -84,8 +85,8 @@ class Dataset(SceneFolder):
 
     def __getitem__(self, index):
         pixels = np.empty((BATCH, CROP, CROP, 2), np.float32)
-        parts = next(iter(self.scenes.values()))[1].shape[-1]
-        labels = np.empty((BATCH, CROP, CROP, parts), np.int32)
+        any_labels = self.scenes[self.paths[0]][1]
+        labels = np.empty((BATCH, CROP, CROP, any_labels.shape[-1]), any_labels.dtype)
         for k in range(BATCH):
             scene = self.scenes[self.paths[self.rng.integers(len(self.paths))]]
             y, x = (self.rng.integers(side - CROP + 1) for side in scene[0].shape[:2])
@@ -187,7 +188,7 @@ def weighted_cross_entropy(weights, scales):
     Returns
     -------
     callable
-        `loss(labels, logits)`: int32 (..., 3), bit masks of the positive and unsure classes, and
+        `loss(labels, logits)`: integers (..., 3), bit masks of the positive and unsure classes, and
         the weight of CR, positive or not, where that is crucial, else 0 (see `crucial`); as many
         float logits as there are labels and classes.
     """
@@ -209,6 +210,11 @@ def weighted_cross_entropy(weights, scales):
     return loss
 
 
+def spoken(kept):
+    """The logits, float, in an array or a tensor of float that holds the bytes they are kept in."""
+    return (kept - MIDDLE) * STEP
+
+
 def taught_cross_entropy(weights, scales):
     """
     What answers lack of those of a network that teaches: cross-entropy less that network's own.
@@ -221,8 +227,8 @@ def taught_cross_entropy(weights, scales):
     Returns
     -------
     callable
-        `loss(labels, logits)`: int32 (..., 1 + n_classes), the weight of CR where that is crucial,
-        else 0, and what was said, as from `training.teach.said`; as many float logits.
+        `loss(labels, logits)`: integers (..., 1 + n_classes), the weight of CR where that is
+        crucial, else 0, and what was said, as from `training.teach.said`; as many float logits.
     """
     rays = np.array([name == "CR" for name in NAMES], np.float32)
 

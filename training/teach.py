@@ -1,16 +1,18 @@
 """What a network says of images, for another one to learn (Hinton, Vinyals & Dean 2015).
 
-``python -m training.teach IMAGES SCENES`` reads the scenes (``.npz``) and the FITS images in a
-folder, and writes each to ``SCENES/NAME.npz`` with the answers of the mask network that ships, or
-of another. ``training.train`` learns these in place of labels.
+``python -m training.teach IMAGES SCENES`` reads the scenes (``.npz``) in a folder, and for masks
+the FITS images, too. Each is written to ``SCENES/NAME.npz`` with the answers of the network that
+ships, or of another. ``training.train`` learns these: masks in place of labels, tracking beside
+them.
 
 An image is answered as it stands, turned and flipped, and the eight answers are joined: no network
-is the same from all sides, and their mean is better than each. Images need no labels for that.
+is the same from all sides, and their mean is better than each. Masks need no labels for that.
 """
 
 import argparse
 import os
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +20,43 @@ from astropy.io import fits
 from tqdm import tqdm
 
 import maximask
+import maxitrack
 from maxitools import networks
 from maxitools.classes import NAMES
 from maxitools.inputs import shipped_folder
+from training.masking import MIDDLE, STEP
+from training.simulate import NAMES as PARTS
 from training.simulation.scenes import BIT
 
-# Logits are kept in a byte: steps of an eighth, from -16 to 16.
-STEP, MIDDLE = 1 / 8, 128
 # Probabilities, from here to 1 less as much, that single precision tells from 0 and 1.
 LEAST = np.float32(1e-7)
 SUFFIXES = (".npz", ".fits", ".fits.fz", ".fits.gz")
 
 
+def sides(image):
+    """
+    An image (H, W) from its eight sides.
+
+    Yields
+    ------
+    turned : ndarray
+    back : callable
+        Turns answers to it, (..., H, W), back to how the image stands.
+    """
+    for turns, step in product(range(4), (1, -1)):
+        turned = np.ascontiguousarray(np.rot90(image, turns)[::step])
+        yield turned, lambda a, n=-turns, s=step: np.rot90(a[..., ::s, :], n, axes=(-2, -1))
+
+
+def log_odds(probabilities):
+    """Log-odds; scipy's `logit` is slower than the network."""
+    probabilities = np.clip(probabilities, LEAST, 1 - LEAST)
+    return np.log(probabilities / (1 - probabilities))
+
+
 def said(answers_of, image):
     """
-    Join a network's answers to an image from eight sides.
+    Join a mask network's answers to an image from eight sides.
 
     Parameters
     ----------
@@ -43,44 +67,51 @@ def said(answers_of, image):
     Returns
     -------
     ndarray, uint8, (H, W, C)
-        Means of the logits, as `logits` reads them.
+        Means of the logits, as `training.masking.spoken` reads them.
     """
-    total = 0
-    for turns in range(4):
-        for step in (1, -1):
-            turned = np.ascontiguousarray(np.rot90(image, turns)[::step])
-            found = np.clip(answers_of(turned), LEAST, 1 - LEAST)
-            # scipy's logit is slower than the network.
-            found = np.log(found / (1 - found))
-            total = total + np.rot90(found[:, ::step], -turns, axes=(1, 2))
+    total = sum(back(log_odds(answers_of(turned))) for turned, back in sides(image))
     kept = np.clip(np.rint(total / (8 * STEP)) + MIDDLE, 0, 255)
     return np.moveaxis(kept.astype(np.uint8), 0, -1)
 
 
-def logits(kept):
-    """The logits in an array or a tensor of float that `said` gave as bytes."""
-    return (kept - MIDDLE) * STEP
+def judged(probability_of, image):
+    """
+    Join a tracking network's answers to an exposure from eight sides.
+
+    Parameters
+    ----------
+    probability_of : callable
+        From an image (H, W) to a probability.
+    image : ndarray, (H, W)
+
+    Returns
+    -------
+    float
+        Mean of the log-odds.
+    """
+    return float(np.mean([log_odds(probability_of(turned)) for turned, _ in sides(image)]))
 
 
-def images(path):
+def images(path, task):
     """
     The images in a file.
 
     Parameters
     ----------
     path : Path
-        A scene, or a FITS file.
+        A scene of the task, or a FITS file.
+    task : {"mask", "track"}
 
     Yields
     ------
     name : str
     scene : dict
-        Its ``image``, and the bit masks ``positive`` and ``unsure``; of a FITS image all is unsure.
+        Its ``image``, and what else `training.simulate` writes; in a FITS image all is unsure.
     """
     name = path.name[: -len(next(s for s in SUFFIXES if path.name.endswith(s)))]
     if path.suffix == ".npz":
         with np.load(path) as scene:
-            yield name, {key: scene[key] for key in ("image", "positive", "unsure")}
+            yield name, {key: scene[key] for key in PARTS[task] if key in scene}
         return
     with fits.open(path) as hdus:
         for number, hdu in enumerate(hdus):
@@ -91,35 +122,61 @@ def images(path):
                 yield f"{name}_{number}", dict(image=image, positive=positive, unsure=unsure)
 
 
+def teacher(task, net_path):
+    """
+    What a network makes of an image.
+
+    Parameters
+    ----------
+    task : {"mask", "track"}
+    net_path : path-like
+        Its folder.
+
+    Returns
+    -------
+    callable
+        From an image (H, W) to what a scene holds of its answers: ``said``, and of masks the
+        ``priors`` that they take for granted.
+    """
+    if task == "track":
+        # At equal priors: as the exposures are that it learnt from.
+        return lambda image: {
+            "said": judged(lambda turned: maxitrack.probability(turned, net_path, 0.5), image)
+        }
+    recipe = networks.find(net_path, task).recipe
+    priors = np.array([recipe.training_priors[name] for name in NAMES])
+    return lambda image: {
+        "said": said(lambda turned: maximask.probabilities(turned, net_path), image),
+        "priors": priors,
+    }
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m training.teach", description=__doc__)
-    parser.add_argument("images", type=Path, help="folder of scenes and of FITS images")
+    parser.add_argument("images", type=Path, help="folder of scenes, or of FITS images")
     parser.add_argument("scenes", type=Path, help="where what was said goes; made if need be")
+    parser.add_argument("--task", choices=PARTS, default="mask", help="default: mask")
     parser.add_argument("--net_path", help="folder of the network that teaches; default: ours")
     options = parser.parse_args(arguments)
 
-    paths = sorted(path for path in options.images.rglob("*") if path.name.endswith(SUFFIXES))
+    suffixes = SUFFIXES if options.task == "mask" else SUFFIXES[0]
+    paths = sorted(path for path in options.images.rglob("*") if path.name.endswith(suffixes))
     if not paths:
-        parser.error(f"{options.images}: no scenes and no FITS images here")
+        parser.error(f"{options.images}: holds nothing to answer")
     options.scenes.mkdir(parents=True, exist_ok=True)
     try:
-        recipe = networks.find(options.net_path or shipped_folder() / "model", "mask").recipe
-    except ValueError as error:
+        answers = teacher(options.task, options.net_path or shipped_folder() / "model")
+        for path in tqdm(paths, unit="file", disable=None):
+            for name, scene in images(path, options.task):
+                there = options.scenes / f"{name}.npz"
+                if there.exists():
+                    continue
+                part = there.with_suffix(".part")
+                with open(part, "wb") as file:
+                    np.savez(file, **scene, **answers(scene["image"]))
+                os.replace(part, there)
+    except networks.NetworkError as error:
         sys.exit(f"teach: {error}")
-    priors = np.array([recipe.training_priors[name] for name in NAMES])
-
-    def answers_of(image):
-        return maximask.probabilities(image, options.net_path)
-
-    for path in tqdm(paths, unit="file", disable=None):
-        for name, scene in images(path):
-            there = options.scenes / f"{name}.npz"
-            if there.exists():
-                continue
-            part = there.with_suffix(".part")
-            with open(part, "wb") as file:
-                np.savez(file, **scene, said=said(answers_of, scene["image"]), priors=priors)
-            os.replace(part, there)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 from keras import ops
+from scipy.special import expit
 
 from maxitools.normalisation import two_scale
 from training.architectures import (
@@ -30,13 +31,21 @@ class Dataset(SceneFolder):
     """
 
     def keep(self, scene):
-        """Stamps of an exposure, their places, and whether it is affected."""
+        """
+        Stamps of an exposure, their places, and whether it is affected, 0 or 1.
+
+        Where a network said how likely it is that it is (see `training.teach`), that counts as
+        much.
+        """
         pixels = two_scale(scene["image"], MESH)
         height, width = (side // CELL * CELL for side in pixels.shape[:2])
         stamps, places = star_stamps(pixels[None, :height, :width], KEPT)
         stamps = np.clip(ops.convert_to_numpy(stamps[0]), -6e4, 6e4).astype(np.float16)
         held = stamps.any((1, 2, 3))
-        return stamps[held], ops.convert_to_numpy(places[0])[held], float(scene["affected"])
+        affected = float(scene["affected"])
+        if "said" in scene:
+            affected = (affected + expit(float(scene["said"]))) / 2
+        return stamps[held], ops.convert_to_numpy(places[0])[held], affected
 
     def __getitem__(self, index):
         tiles, count = SHAPES[index % len(SHAPES)]
@@ -79,7 +88,8 @@ def loss(labels, answers):
     Parameters
     ----------
     labels : tensor, (N, 2)
-        Whether the exposure is affected, and the number of successive tiles that it has.
+        How likely it is that the exposure is affected, and the number of successive tiles that it
+        has.
     answers : tensor, (N, 2)
         Log-odds and log weight.
 
@@ -98,7 +108,7 @@ def loss(labels, answers):
 
 
 def cross_entropy(truth, odds):
-    """Of a truth (0 or 1) and log-odds."""
+    """Of a truth (0 to 1) and log-odds."""
     return ops.softplus(odds) - truth * odds
 
 

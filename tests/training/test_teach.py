@@ -11,7 +11,7 @@ pytest.importorskip("galsim", reason="the [training] extra is not installed")
 from maxitools.classes import NAMES
 from maxitools.inputs import shipped_folder
 from maxitools.networks import find
-from training import masking, simulate, teach, train
+from training import masking, simulate, teach, tracking, train
 
 # Keras turns its variables into arrays in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -36,13 +36,13 @@ def test_what_is_said_is_the_mean_of_the_logits():
     shares = 0.5 * np.linspace(0.9, 0.1, 4)
     odds = np.log(shares / (1 - shares)).reshape(1, 4)
     odds = (odds + odds[:, ::-1] + odds.T + odds.T[::-1]) / 4
-    found = teach.logits(teach.said(one_sided, image)[..., 0].astype(float))
-    np.testing.assert_allclose(found, odds, atol=teach.STEP / 2 + 1e-5)
+    found = masking.spoken(teach.said(one_sided, image)[..., 0].astype(float))
+    np.testing.assert_allclose(found, odds, atol=masking.STEP / 2 + 1e-5)
 
 
 def test_who_says_the_same_pays_nothing_and_others_the_excess():
     loss = masking.taught_cross_entropy(np.ones(len(NAMES)), np.ones(len(NAMES)))
-    labels = np.full((1, 1, 1, 1 + len(NAMES)), 8 * 2 + teach.MIDDLE, np.int32)
+    labels = np.full((1, 1, 1, 1 + len(NAMES)), 8 * 2 + masking.MIDDLE, np.int32)
     labels[..., 0] = 0
     same = np.full((1, 1, 1, len(NAMES)), 2.0, np.float32)
     assert float(loss(labels, same)[0, 0, 0]) == pytest.approx(0, abs=1e-6)
@@ -70,7 +70,7 @@ def test_scenes_and_fits_images_are_answered(taught):
         with np.load(path) as scene:
             assert scene["said"].shape == (*scene["image"].shape, len(NAMES))
     with np.load(paths[0]) as night:
-        assert (night["said"][..., NAMES.index("BG")] > teach.MIDDLE).mean() > 0.99
+        assert (night["said"][..., NAMES.index("BG")] > masking.MIDDLE).mean() > 0.99
 
 
 def test_a_network_takes_over_the_priors_of_the_one_that_taught_it(taught):
@@ -84,3 +84,15 @@ def test_scenes_with_and_without_answers_do_not_mix(taught, capsys):
     with pytest.raises(SystemExit):
         train.main([str(taught), str(taught / "mixed")])
     assert "do not mix" in capsys.readouterr().err
+
+
+def test_what_is_said_of_an_exposure_counts_as_much_as_the_truth(tmp_path):
+    exposures, taught = tmp_path / "exposures", tmp_path / "taught"
+    options = ["--task", "track", "--scenes", "2", "--size", "256", "--workers", "1"]
+    simulate.main([str(exposures), *options])
+    teach.main([str(exposures), str(taught), "--task", "track"])
+    for path in sorted(taught.iterdir()):
+        with np.load(path) as scene:
+            share = 1 / (1 + np.exp(-scene["said"]))
+            *_, affected = tracking.Dataset.keep(None, scene)
+            assert affected == pytest.approx((scene["affected"] + share) / 2)
