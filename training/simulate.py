@@ -57,9 +57,14 @@ def _write_scene(folder, names, seed, index):
     if path.exists():
         return
     scene = _drawing[-1](np.random.default_rng((seed, index)), index)
+    save_scene(path, dict(zip(names, scene, strict=True)))
+
+
+def save_scene(path, parts):
+    """Write a scene's parts, ndarray by name, to an ``npz`` file that appears whole."""
     part = path.with_suffix(".part")
     with open(part, "wb") as file:
-        np.savez(file, **dict(zip(names, scene, strict=True)))
+        np.savez(file, **parts)
     os.replace(part, path)
 
 

@@ -10,7 +10,6 @@ is the same from all sides, and their mean is better than each. Masks need no la
 """
 
 import argparse
-import os
 import sys
 from itertools import product
 from pathlib import Path
@@ -26,6 +25,7 @@ from maxitools.classes import NAMES
 from maxitools.inputs import shipped_folder
 from training.masking import MIDDLE, STEP
 from training.simulate import NAMES as PARTS
+from training.simulate import save_scene
 from training.simulation.scenes import BIT
 
 # Probabilities, from here to 1 less as much, that single precision tells from 0 and 1.
@@ -169,12 +169,8 @@ def main(arguments=None):
         for path in tqdm(paths, unit="file", disable=None):
             for name, scene in images(path, options.task):
                 there = options.scenes / f"{name}.npz"
-                if there.exists():
-                    continue
-                part = there.with_suffix(".part")
-                with open(part, "wb") as file:
-                    np.savez(file, **scene, **answers(scene["image"]))
-                os.replace(part, there)
+                if not there.exists():
+                    save_scene(there, scene | answers(scene["image"]))
     except networks.NetworkError as error:
         sys.exit(f"teach: {error}")
 
