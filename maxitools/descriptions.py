@@ -8,6 +8,11 @@ from maxitools.network import NetworkError
 from maxitools.normalisation import RECIPES
 
 
+def _exactly(number):
+    words = f"{number}: `python -m training.export` writes older ones anew"
+    return lambda value: value == number and type(value) is int, words
+
+
 def _whole(least, most):
     def good(value):
         return type(value) is int and least <= value <= most
@@ -28,7 +33,6 @@ def _by_class(good):
 
 # Keyword: what it has to be, as a test and in words.
 _FOR_ALL = {
-    "format": (lambda value: value == 1 and type(value) is int, "1"),
     "graph": (lambda value: isinstance(value, str) and "/" not in value, "the name of a file"),
     "input": (lambda value: isinstance(value, str), "the name of a tensor"),
     "output": (lambda value: isinstance(value, str), "the name of a tensor"),
@@ -39,6 +43,8 @@ _FOR_ALL = {
 _OPTIONAL = {"mesh": _whole(2, 1 << 15), "halo": _whole(0, 1 << 12), "block": _whole(1, 16)}
 _PRIORS = _by_class(lambda p: _number(p) and 0 < p < 1), "numbers above 0 and below 1, by class"
 _FOR_MASKS = {
+    # In 1 the pixels of a block came one after the other.
+    "format": _exactly(2),
     "classes": (
         lambda value: (
             isinstance(value, list)
@@ -55,10 +61,11 @@ _FOR_MASKS = {
     ),
 }
 _FOR_TRACKS = {
+    "format": _exactly(1),
     "aggregation": (
         lambda value: isinstance(value, dict) and all(_number(value.get(k)) for k in _FIT),
         "a gain and an offset",
-    )
+    ),
 }
 _FIT = "gain", "offset"
 

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from itertools import product
 from threading import Lock, local
 
 import numpy as np
@@ -62,7 +61,8 @@ class LiteGraph:
         indices, factors, limits
             As for `maxitools.network.Network._masks`.
         block : int
-            Side of the blocks of pixels whose logits, pixel by pixel, are the channels.
+            Side of the blocks of pixels whose logits are the channels: row by row, and in a row
+            class by class.
 
         Returns
         -------
@@ -143,23 +143,24 @@ def _decided(logits, tile, block, indices, values, decide, pool):
     of_all = np.zeros(channels // block**2, np.float32)
     of_all[indices] = values
     # Whole rows: an operation on so few classes at a time would take twice as long.
-    of_row = np.tile(of_all, width * block**2)
+    of_row = np.tile(np.repeat(of_all, block), width * block)
     rows, columns = tile.inner
     first, last = rows.start // block, -(-rows.stop // block)
     kind = decide(of_row[:1], of_row[:1]).dtype
-    planes = np.empty((len(indices), last - first, block, width, block), kind)
+    # Pixels of a class that are side by side in a block move as one.
+    side_by_side = np.dtype((np.void, block * kind.itemsize))
+    planes = np.empty((len(indices), last - first, block, width), side_by_side)
 
     def decide_rows(start):
         part = logits[start : min(start + _ROWS, last)]
-        found = decide(part.reshape(len(part), -1), of_row)
-        found = found.reshape(len(part), width, block, block, -1)
+        found = decide(part.reshape(len(part), -1), of_row).view(side_by_side)
+        found = found.reshape(len(part), width, block, -1)
         into = planes[:, start - first :][:, : len(part)]
         for plane, index in zip(into, indices, strict=True):
-            for y, x in product(range(block), repeat=2):
-                plane[:, y, :, x] = found[:, :, y, x, index]
+            plane[...] = found[..., index].swapaxes(1, 2)
 
     list(pool.map(decide_rows, range(first, last, _ROWS)))
-    planes = planes.reshape(len(indices), -1, width * block)
+    planes = planes.view(kind).reshape(len(indices), -1, width * block)
     begin = rows.start - first * block
     planes = planes[:, begin : begin + rows.stop - rows.start, columns]
     return np.moveaxis(planes.view(np.uint8) if planes.dtype == bool else planes, 0, -1)
@@ -214,8 +215,9 @@ class TensorGraph:
 
         def finish(logits):
             classes = logits.shape[-1] // block**2
-            of_blocks = [classes * pixel + i for pixel in range(block**2) for i in indices]
-            logits = tf.gather(logits, of_blocks, axis=-1)
+            side = range(block)
+            by_pixel = [(classes * y + i) * block + x for y in side for x in side for i in indices]
+            logits = tf.gather(logits, by_pixel, axis=-1)
             if limits is None:
                 answers = modify(tf.sigmoid(logits), factors)
             else:

@@ -36,7 +36,7 @@ def write_network(folder, task, outputs, **description):
     folder.mkdir(parents=True)
     write_graph(folder / "graph.pb", partial(outputs, tf), 2, "answers")
     description = {
-        "format": 1,
+        "format": 2 if task == "mask" else 1,
         "task": task,
         "graph": "graph.pb",
         "input": "pixels:0",

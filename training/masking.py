@@ -10,6 +10,8 @@ from training.architectures import mask_network
 from training.dataset import SceneFolder
 from training.simulation.scenes import BIT
 
+# Of a network's directory; see `maxitools.descriptions`.
+FORMAT = 2
 MESH = 128
 CROP = 384
 BATCH = 2
@@ -298,7 +300,15 @@ def bare(model):
             new.shape[-1] // old.shape[-1] for new, old in zip(layer.weights, weights, strict=True)
         ]
         layer.set_weights([np.tile(old, n) for old, n in zip(weights, copies, strict=True)])
+    last = twin.get_layer("pixel_vote")
+    last.set_weights([_class_by_class(weights) for weights in last.get_weights()])
     return twin
+
+
+def _class_by_class(weights):
+    """Filters of the last layer, (..., 4 n_classes), row by row and in a row class by class."""
+    by_row = weights.reshape(*weights.shape[:-1], 2, 2, -1)
+    return by_row.swapaxes(-1, -2).reshape(weights.shape)
 
 
 def describe(dataset):
@@ -316,7 +326,7 @@ def describe(dataset):
     """
     priors = _priors(dataset)
     return {
-        "format": 1,
+        "format": FORMAT,
         "task": "mask",
         "graph": "graph.pb",
         "input": "pixels:0",

@@ -10,7 +10,7 @@ TASKS = {"mask": masking, "track": tracking}
 
 def read_description(path):
     """
-    Read what a network's directory says of it.
+    Read what a network's directory says of it, to write such a directory.
 
     Parameters
     ----------
@@ -22,6 +22,7 @@ def read_description(path):
     task : module
         Of `TASKS`.
     description : dict
+        Of the present format: weights are the same in all of them.
 
     Raises
     ------
@@ -30,7 +31,8 @@ def read_description(path):
     """
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        return TASKS[description["task"]], description
+        task = TASKS[description["task"]]
+        return task, {**description, "format": task.FORMAT}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: no description of a network ({error})") from None
 

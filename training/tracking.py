@@ -15,6 +15,8 @@ from training.architectures import (
 )
 from training.dataset import SceneFolder
 
+# Of a network's directory; see `maxitools.descriptions`.
+FORMAT = 1
 MESH = 128
 # Stamps kept from an exposure, in a batch, and from a tile in use.
 KEPT, BATCH, LIMIT = 64, 1536, 96
@@ -152,7 +154,7 @@ def describe(dataset):
         With gain and offset of the log-odds still to be fitted.
     """
     return {
-        "format": 1,
+        "format": FORMAT,
         "task": "track",
         "graph": "graph.pb",
         "input": "pixels:0",
