@@ -1,6 +1,7 @@
 """Networks of max unpooling, expressed by fast operations that give the same numbers."""
 
 from collections import namedtuple
+from itertools import product
 
 import tensorflow as tf
 
@@ -257,30 +258,35 @@ def elementwise(layer, *values):
 
 
 def _mark_maxima(pixels):
-    """For each corner of the 2 x 2 blocks, 1 where it is the first maximum of its block."""
+    """
+    Tell the first maximum of each block of 2 x 2 pixels (N, H, W, C).
+
+    Returns
+    -------
+    tensor, float32, (N rows of blocks, 2, columns of blocks, 2, C)
+        1 where it is, elsewhere 0.
+    """
     height, width, depth = pixels.shape[1:]
     # What is pooled is never negative, so these pixels are never a first maximum.
     beyond = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
     pixels = tf.pad(pixels, beyond, constant_values=-1.0)
-    height, width = height + height % 2, width + width % 2
-    rows = tf.reshape(pixels, (-1, height // 2, 2, width // 2, 2 * depth))
-    corners = [half for row in tf.unstack(rows, axis=2) for half in tf.split(row, 2, -1)]
-    maxima = tf.maximum(tf.maximum(corners[0], corners[1]), tf.maximum(corners[2], corners[3]))
-    marks, found = [], tf.zeros_like(maxima, tf.bool)
-    for corner in corners:
-        first = tf.logical_and(tf.equal(corner, maxima), tf.logical_not(found))
-        found = tf.logical_or(found, first)
-        marks.append(tf.cast(first, tf.float32))
-    return marks
+    maxima = tf.nn.max_pool2d(pixels, 2, 2, "VALID")
+    columns = -(-width // 2)
+    highest = tf.equal(
+        tf.reshape(pixels, (-1, 2, columns, 2, depth)),
+        tf.reshape(maxima, (-1, 1, columns, 1, depth)),
+    )
+    marks, found = [], False
+    for row, column in product(range(2), repeat=2):
+        corner = highest[:, row, :, column]
+        marks.append(tf.logical_and(corner, tf.logical_not(found)))
+        found = tf.logical_or(found, corner)
+    rows = [tf.stack(marks[:2], axis=2), tf.stack(marks[2:], axis=2)]
+    return tf.cast(tf.stack(rows, axis=1), tf.float32)
 
 
 def _unpool(values, marks):
-    """Put each value at the marked corner of its block."""
+    """Put each value (N, H, W, C) at the marked pixel of its block."""
     height, width, depth = values.shape[1:]
-    rows = [
-        tf.reshape(
-            tf.concat([values * left, values * right], -1), (-1, height, 1, 2 * width * depth)
-        )
-        for left, right in (marks[:2], marks[2:])
-    ]
-    return tf.reshape(tf.concat(rows, 2), (-1, 2 * height, 2 * width, depth))
+    pixels = tf.reshape(values, (-1, 1, width, 1, depth)) * marks
+    return tf.reshape(pixels, (-1, 2 * height, 2 * width, depth))
