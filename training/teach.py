@@ -107,10 +107,18 @@ def images(path, task):
     name : str
     scene : dict
         Its ``image``, and what else `training.simulate` writes; in a FITS image all is unsure.
+
+    Raises
+    ------
+    ValueError
+        If a scene is not of the task.
     """
     name = path.name[: -len(next(s for s in SUFFIXES if path.name.endswith(s)))]
     if path.suffix == ".npz":
         with np.load(path) as scene:
+            image, truth = PARTS[task][:2]
+            if image not in scene or truth not in scene:
+                raise ValueError(f"{path}: not a scene of the task '{task}'")
             yield name, {key: scene[key] for key in PARTS[task] if key in scene}
         return
     with fits.open(path) as hdus:
@@ -171,7 +179,7 @@ def main(arguments=None):
                 there = options.scenes / f"{name}.npz"
                 if not there.exists():
                     save_scene(there, scene | answers(scene["image"]))
-    except networks.NetworkError as error:
+    except ValueError as error:
         sys.exit(f"teach: {error}")
 
 

@@ -85,6 +85,12 @@ def test_scenes_with_and_without_answers_do_not_mix(taught, capsys):
     assert "do not mix" in capsys.readouterr().err
 
 
+def test_scenes_of_the_other_task_are_not_answered(taught):
+    asked = [str(taught / "images"), str(taught / "tracks"), "--task", "track"]
+    with pytest.raises(SystemExit, match=r"teach: .*scene_000000\.npz: not a scene of the task"):
+        teach.main(asked)
+
+
 def test_what_is_said_of_an_exposure_counts_as_much_as_the_truth(tmp_path):
     exposures, taught = tmp_path / "exposures", tmp_path / "taught"
     options = ["--task", "track", "--scenes", "2", "--size", "256", "--workers", "1"]
