@@ -7,6 +7,10 @@ from maxitools.classes import NAMES, OLD_NAMES
 from maxitools.network import NetworkError
 from maxitools.normalisation import RECIPES
 
+# Of what a network's directory holds, by task. In format 1 of masks the pixels of a block came one
+# after the other.
+FORMATS = {"mask": 2, "track": 1}
+
 
 def _exactly(number):
     words = f"{number}: `python -m training.export` writes older ones anew"
@@ -43,8 +47,6 @@ _FOR_ALL = {
 _OPTIONAL = {"mesh": _whole(2, 1 << 15), "halo": _whole(0, 1 << 12), "block": _whole(1, 16)}
 _PRIORS = _by_class(lambda p: _number(p) and 0 < p < 1), "numbers above 0 and below 1, by class"
 _FOR_MASKS = {
-    # In 1 the pixels of a block came one after the other.
-    "format": _exactly(2),
     "classes": (
         lambda value: (
             isinstance(value, list)
@@ -61,11 +63,10 @@ _FOR_MASKS = {
     ),
 }
 _FOR_TRACKS = {
-    "format": _exactly(1),
     "aggregation": (
         lambda value: isinstance(value, dict) and all(_number(value.get(k)) for k in _FIT),
         "a gain and an offset",
-    ),
+    )
 }
 _FIT = "gain", "offset"
 
@@ -102,7 +103,12 @@ def read_description(path, task):
             f"{path}: a network for the task '{description['task']}', expected '{task}'"
         )
     description = {"mesh": 128, "halo": 0, "block": 1, **description}
-    expected = {**_FOR_ALL, **_OPTIONAL, **(_FOR_MASKS if task == "mask" else _FOR_TRACKS)}
+    expected = {
+        "format": _exactly(FORMATS[task]),
+        **_FOR_ALL,
+        **_OPTIONAL,
+        **(_FOR_MASKS if task == "mask" else _FOR_TRACKS),
+    }
     for key, (good, words) in expected.items():
         if key not in description:
             raise NetworkError(f"{path}: not a description of a network (no '{key}')")

@@ -214,9 +214,8 @@ class TensorGraph:
             limits = np.tile(_logit(limits), block**2).astype(np.float32)
 
         def finish(logits):
-            classes = logits.shape[-1] // block**2
-            side = range(block)
-            by_pixel = [(classes * y + i) * block + x for y in side for x in side for i in indices]
+            by_row = np.arange(logits.shape[-1]).reshape(block, -1, block)
+            by_pixel = by_row[:, indices].swapaxes(1, 2).ravel()
             logits = tf.gather(logits, by_pixel, axis=-1)
             if limits is None:
                 answers = modify(tf.sigmoid(logits), factors)

@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 
 from maxitools.classes import NAMES
+from maxitools.descriptions import FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,7 +37,7 @@ def write_network(folder, task, outputs, **description):
     folder.mkdir(parents=True)
     write_graph(folder / "graph.pb", partial(outputs, tf), 2, "answers")
     description = {
-        "format": 2 if task == "mask" else 1,
+        "format": FORMATS[task],
         "task": task,
         "graph": "graph.pb",
         "input": "pixels:0",

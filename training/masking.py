@@ -5,13 +5,12 @@ from keras import ops
 from scipy import ndimage
 
 from maxitools.classes import NAMES
+from maxitools.descriptions import FORMATS
 from maxitools.normalisation import two_scale
 from training.architectures import mask_network
 from training.dataset import SceneFolder
 from training.simulation.scenes import BIT
 
-# Of a network's directory; see `maxitools.descriptions`.
-FORMAT = 2
 MESH = 128
 CROP = 384
 BATCH = 2
@@ -326,7 +325,7 @@ def describe(dataset):
     """
     priors = _priors(dataset)
     return {
-        "format": FORMAT,
+        "format": FORMATS["mask"],
         "task": "mask",
         "graph": "graph.pb",
         "input": "pixels:0",

@@ -3,6 +3,7 @@
 import json
 import warnings
 
+from maxitools.descriptions import FORMATS
 from training import masking, tracking
 
 TASKS = {"mask": masking, "track": tracking}
@@ -31,8 +32,8 @@ def read_description(path):
     """
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        task = TASKS[description["task"]]
-        return task, {**description, "format": task.FORMAT}
+        task = description["task"]
+        return TASKS[task], {**description, "format": FORMATS[task]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: no description of a network ({error})") from None
 

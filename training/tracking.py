@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 from scipy.special import expit
 
+from maxitools.descriptions import FORMATS
 from maxitools.normalisation import two_scale
 from training.architectures import (
     CELL,
@@ -15,8 +16,6 @@ from training.architectures import (
 )
 from training.dataset import SceneFolder
 
-# Of a network's directory; see `maxitools.descriptions`.
-FORMAT = 1
 MESH = 128
 # Stamps kept from an exposure, in a batch, and from a tile in use.
 KEPT, BATCH, LIMIT = 64, 1536, 96
@@ -154,7 +153,7 @@ def describe(dataset):
         With gain and offset of the log-odds still to be fitted.
     """
     return {
-        "format": FORMAT,
+        "format": FORMATS["track"],
         "task": "track",
         "graph": "graph.pb",
         "input": "pixels:0",
