@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 from scipy import ndimage
+from scipy.special import expit, logit
 
 from maxitools.classes import NAMES
 from maxitools.descriptions import FORMATS
@@ -49,8 +50,8 @@ class Dataset(SceneFolder):
     Attributes
     ----------
     priors : ndarray, (n_classes,), or None
-        Of the network that taught, where scenes hold what it said (see `training.teach`): that is
-        learnt then, and not the labels.
+        Of the network that taught, where scenes hold what it said (see `training.teach`): that
+        counts as much then as the labels, and alone where they are unsure.
     """
 
     def __init__(self, folder, steps, seed):
@@ -73,7 +74,8 @@ class Dataset(SceneFolder):
         weight = crucial(pixels[..., 0], positive, unsure)
         if "said" in scene:
             self.priors = scene["priors"]
-            labels = np.concatenate([weight[..., None].astype(np.uint8), scene["said"]], axis=-1)
+            taught = corrected(scene["said"], positive, unsure)
+            labels = np.concatenate([weight[..., None].astype(np.uint8), taught], axis=-1)
         else:
             labels = np.stack([positive, unsure, weight], axis=-1)
         # Half precision holds what matters: values are compared by their arcsinh.
@@ -212,8 +214,36 @@ def weighted_cross_entropy(weights, scales):
 
 
 def spoken(kept):
-    """The logits, float, in an array or a tensor of float that holds the bytes they are kept in."""
+    """The logits, float, in an array or a tensor of float with the bytes they are kept in."""
     return (kept - MIDDLE) * STEP
+
+
+def kept(logits):
+    """Logits as the bytes, uint8, that `spoken` reads."""
+    return np.clip(np.rint(logits / STEP) + MIDDLE, 0, 255).astype(np.uint8)
+
+
+def corrected(said, positive, unsure):
+    """
+    What a network said, and the labels where they are sure: the mean of both probabilities.
+
+    Parameters
+    ----------
+    said : ndarray, uint8, (H, W, n_classes)
+        As from `training.teach.said`.
+    positive, unsure : ndarray, uint16, (H, W)
+        Bit masks of the classes.
+
+    Returns
+    -------
+    ndarray, uint8, (H, W, n_classes)
+    """
+    taught = said.copy()
+    for i, bit in enumerate(BIT.values()):
+        sure = unsure & bit == 0
+        probable = expit(spoken(said[sure, i].astype(np.float32)))
+        taught[sure, i] = kept(logit((probable + (positive[sure] & bit > 0)) / 2))
+    return taught
 
 
 def taught_cross_entropy(weights, scales):
@@ -229,7 +259,7 @@ def taught_cross_entropy(weights, scales):
     -------
     callable
         `loss(labels, logits)`: integers (..., 1 + n_classes), the weight of CR where that is
-        crucial, else 0, and what was said, as from `training.teach.said`; as many float logits.
+        crucial, else 0, and what was said, as from `corrected`; as many float logits.
     """
     rays = np.array([name == "CR" for name in NAMES], np.float32)
 

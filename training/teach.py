@@ -2,11 +2,11 @@
 
 ``python -m training.teach IMAGES SCENES`` reads the scenes (``.npz``) in a folder, and for masks
 the FITS images, too. Each is written to ``SCENES/NAME.npz`` with the answers of the network that
-ships, or of another. ``training.train`` learns these: masks in place of labels, tracking beside
-them.
+ships, or of another. ``training.train`` learns these beside the labels, and alone where labels are
+unsure: FITS images need none.
 
 An image is answered as it stands, turned and flipped, and the eight answers are joined: no network
-is the same from all sides, and their mean is better than each. Masks need no labels for that.
+is the same from all sides, and their mean is better than each.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import maxitrack
 from maxitools import networks
 from maxitools.classes import NAMES
 from maxitools.inputs import shipped_folder
-from training.masking import MIDDLE, STEP
+from training.masking import kept
 from training.simulate import NAMES as PARTS
 from training.simulate import save_scene
 from training.simulation.scenes import BIT
@@ -70,8 +70,7 @@ def said(answers_of, image):
         Means of the logits, as `training.masking.spoken` reads them.
     """
     total = sum(back(log_odds(answers_of(turned))) for turned, back in sides(image))
-    kept = np.clip(np.rint(total / (8 * STEP)) + MIDDLE, 0, 255)
-    return np.moveaxis(kept.astype(np.uint8), 0, -1)
+    return np.moveaxis(kept(total / 8), 0, -1)
 
 
 def judged(probability_of, image):
@@ -92,7 +91,7 @@ def judged(probability_of, image):
     return float(np.mean([log_odds(probability_of(turned)) for turned, _ in sides(image)]))
 
 
-def images(path, task):
+def images(path, task, absent=()):
     """
     The images in a file.
 
@@ -101,12 +100,15 @@ def images(path, task):
     path : Path
         A scene of the task, or a FITS file.
     task : {"mask", "track"}
+    absent : sequence of str
+        Classes of which FITS images are free.
 
     Yields
     ------
     name : str
     scene : dict
-        Its ``image``, and what else `training.simulate` writes; in a FITS image all is unsure.
+        Its ``image``, and what else `training.simulate` writes; in a FITS image all other classes
+        are unsure.
 
     Raises
     ------
@@ -125,7 +127,8 @@ def images(path, task):
         for number, hdu in enumerate(hdus):
             if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.data.size:
                 image = np.nan_to_num(hdu.data.astype(np.float32))
-                unsure = np.full(image.shape, sum(BIT.values()), np.uint16)
+                unknown = sum(bit for name, bit in BIT.items() if name not in absent)
+                unsure = np.full(image.shape, unknown, np.uint16)
                 positive = np.zeros_like(unsure)
                 yield f"{name}_{number}", dict(image=image, positive=positive, unsure=unsure)
 
@@ -165,6 +168,14 @@ def main(arguments=None):
     parser.add_argument("scenes", type=Path, help="where what was said goes; made if need be")
     parser.add_argument("--task", choices=PARTS, default="mask", help="default: mask")
     parser.add_argument("--net_path", help="folder of the network that teaches; default: ours")
+    parser.add_argument(
+        "--absent",
+        nargs="+",
+        default=[],
+        choices=[name for name in NAMES if name != "BG"],
+        metavar="CLASS",
+        help="classes that no FITS image shows, P for instance",
+    )
     options = parser.parse_args(arguments)
 
     suffixes = SUFFIXES if options.task == "mask" else SUFFIXES[0]
@@ -175,7 +186,7 @@ def main(arguments=None):
     try:
         answers = teacher(options.task, options.net_path or shipped_folder() / "model")
         for path in tqdm(paths, unit="file", disable=None):
-            for name, scene in images(path, options.task):
+            for name, scene in images(path, options.task, options.absent):
                 there = options.scenes / f"{name}.npz"
                 if not there.exists():
                     save_scene(there, scene | answers(scene["image"]))

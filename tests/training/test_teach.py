@@ -12,6 +12,7 @@ from maxitools.classes import NAMES
 from maxitools.inputs import shipped_folder
 from maxitools.networks import find
 from training import masking, simulate, teach, tracking, train
+from training.simulation.scenes import BIT
 
 # Keras turns its variables into arrays in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -50,6 +51,15 @@ def test_who_says_the_same_pays_nothing_and_others_the_excess():
     assert float(loss(labels, 0 * same)[0, 0, 0]) == pytest.approx(excess, rel=1e-5)
 
 
+def test_sure_labels_count_as_much_as_what_is_said_and_others_not_at_all():
+    said = np.full((1, 3, len(NAMES)), masking.MIDDLE, np.uint8)
+    positive, unsure = np.uint16([[BIT["P"], 0, BIT["P"]]]), np.uint16([[0, 0, BIT["P"]]])
+    found = masking.spoken(masking.corrected(said, positive, unsure).astype(float))
+    shares = 1 / (1 + np.exp(-found[0, :, NAMES.index("P")]))
+    # Logits are kept in steps.
+    np.testing.assert_allclose(shares, [0.75, 0.25, 0.5], atol=0.01)
+
+
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
     """A folder of what the network that ships said of a scene and of a FITS image."""
@@ -58,7 +68,7 @@ def taught(tmp_path_factory):
     simulate.main([str(images), "--scenes", "1", "--size", "384", "--workers", "1"])
     pixels = np.random.default_rng(1).normal(100, 5, (400, 390)).astype(np.float32)
     fits.writeto(images / "night.fits", pixels)
-    teach.main([str(images), str(folder / "taught")])
+    teach.main([str(images), str(folder / "taught"), "--absent", "P", "FR"])
     return folder
 
 
@@ -70,6 +80,9 @@ def test_scenes_and_fits_images_are_answered(taught):
             assert scene["said"].shape == (*scene["image"].shape, len(NAMES))
     with np.load(paths[0]) as night:
         assert (night["said"][..., NAMES.index("BG")] > masking.MIDDLE).mean() > 0.99
+        assert not night["positive"].any()
+        sure = [name for name, bit in BIT.items() if not (night["unsure"] & bit).any()]
+        assert sure == ["P", "FR"]
 
 
 def test_a_network_takes_over_the_priors_of_the_one_that_taught_it(taught):
