@@ -106,9 +106,9 @@ def images(path, task, absent=()):
     Yields
     ------
     name : str
-    scene : dict
-        Its ``image``, and what else `training.simulate` writes; in a FITS image all other classes
-        are unsure.
+    read : callable
+        To its ``image``, and what else `training.simulate` writes; in a FITS image all other
+        classes are unsure.
 
     Raises
     ------
@@ -118,19 +118,22 @@ def images(path, task, absent=()):
     name = path.name[: -len(next(s for s in SUFFIXES if path.name.endswith(s)))]
     if path.suffix == ".npz":
         with np.load(path) as scene:
-            image, truth = PARTS[task][:2]
-            if image not in scene or truth not in scene:
-                raise ValueError(f"{path}: not a scene of the task '{task}'")
-            yield name, {key: scene[key] for key in PARTS[task] if key in scene}
+            if not set(PARTS[task][:2]) <= set(scene):
+                raise ValueError(f"not a scene of the task '{task}'")
+            yield name, lambda: {key: scene[key] for key in PARTS[task] if key in scene}
         return
+    unknown = sum(bit for class_, bit in BIT.items() if class_ not in absent)
     with fits.open(path) as hdus:
         for number, hdu in enumerate(hdus):
-            if hdu.is_image and hdu.header.get("NAXIS") == 2 and hdu.data.size:
-                image = np.nan_to_num(hdu.data.astype(np.float32))
-                unknown = sum(bit for name, bit in BIT.items() if name not in absent)
-                unsure = np.full(image.shape, unknown, np.uint16)
-                positive = np.zeros_like(unsure)
-                yield f"{name}_{number}", dict(image=image, positive=positive, unsure=unsure)
+            if hdu.is_image and len(hdu.shape) == 2 and all(hdu.shape):
+                yield f"{name}_{number}", lambda hdu=hdu: unmarked(hdu.data, unknown)
+
+
+def unmarked(pixels, unknown):
+    """Scene without a positive pixel from those of a FITS image, and the bits of what is unsure."""
+    image = np.nan_to_num(pixels.astype(np.float32))
+    positive = np.zeros(image.shape, np.uint16)
+    return {"image": image, "positive": positive, "unsure": np.full_like(positive, unknown)}
 
 
 def teacher(task, net_path):
@@ -185,13 +188,17 @@ def main(arguments=None):
     options.scenes.mkdir(parents=True, exist_ok=True)
     try:
         answers = teacher(options.task, options.net_path or shipped_folder() / "model")
-        for path in tqdm(paths, unit="file", disable=None):
-            for name, scene in images(path, options.task, options.absent):
-                there = options.scenes / f"{name}.npz"
-                if not there.exists():
-                    save_scene(there, scene | answers(scene["image"]))
     except ValueError as error:
         sys.exit(f"teach: {error}")
+    for path in tqdm(paths, unit="file", disable=None):
+        try:
+            for name, read in images(path, options.task, options.absent):
+                there = options.scenes / f"{name}.npz"
+                if not there.exists():
+                    scene = read()
+                    save_scene(there, scene | answers(scene["image"]))
+        except (OSError, ValueError) as error:
+            sys.exit(f"teach: {path}: {error}")
 
 
 if __name__ == "__main__":
