@@ -213,9 +213,9 @@ def weighted_cross_entropy(weights, scales):
     return loss
 
 
-def spoken(kept):
-    """The logits, float, in an array or a tensor of float with the bytes they are kept in."""
-    return (kept - MIDDLE) * STEP
+def spoken(said):
+    """The logits, float, in an array or a tensor of float that holds the bytes they are kept in."""
+    return (said - MIDDLE) * STEP
 
 
 def kept(logits):
@@ -238,11 +238,13 @@ def corrected(said, positive, unsure):
     -------
     ndarray, uint8, (H, W, n_classes)
     """
+    # For each of the bytes, where the label is negative and where it is positive.
+    probable = expit(spoken(np.arange(256, dtype=np.float32)))
+    mean = kept(logit((probable + np.float32([[0], [1]])) / 2))
     taught = said.copy()
     for i, bit in enumerate(BIT.values()):
         sure = unsure & bit == 0
-        probable = expit(spoken(said[sure, i].astype(np.float32)))
-        taught[sure, i] = kept(logit((probable + (positive[sure] & bit > 0)) / 2))
+        taught[sure, i] = mean[(positive[sure] & bit > 0).astype(np.uint8), said[sure, i]]
     return taught
 
 

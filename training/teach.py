@@ -91,7 +91,7 @@ def judged(probability_of, image):
     return float(np.mean([log_odds(probability_of(turned)) for turned, _ in sides(image)]))
 
 
-def images(path, task, absent=()):
+def images(path, task):
     """
     The images in a file.
 
@@ -100,15 +100,12 @@ def images(path, task, absent=()):
     path : Path
         A scene of the task, or a FITS file.
     task : {"mask", "track"}
-    absent : sequence of str
-        Classes of which FITS images are free.
 
     Yields
     ------
     name : str
     read : callable
-        To its ``image``, and what else `training.simulate` writes; in a FITS image all other
-        classes are unsure.
+        To its ``image``, and what else `training.simulate` writes; in a FITS image all is unsure.
 
     Raises
     ------
@@ -122,18 +119,18 @@ def images(path, task, absent=()):
                 raise ValueError(f"not a scene of the task '{task}'")
             yield name, lambda: {key: scene[key] for key in PARTS[task] if key in scene}
         return
-    unknown = sum(bit for class_, bit in BIT.items() if class_ not in absent)
     with fits.open(path) as hdus:
         for number, hdu in enumerate(hdus):
             if hdu.is_image and len(hdu.shape) == 2 and all(hdu.shape):
-                yield f"{name}_{number}", lambda hdu=hdu: unmarked(hdu.data, unknown)
+                yield f"{name}_{number}", lambda hdu=hdu: unmarked(hdu.data)
 
 
-def unmarked(pixels, unknown):
-    """Scene without a positive pixel from those of a FITS image, and the bits of what is unsure."""
+def unmarked(pixels):
+    """Scene from the pixels of a FITS image, where all is unsure."""
     image = np.nan_to_num(pixels.astype(np.float32))
     positive = np.zeros(image.shape, np.uint16)
-    return {"image": image, "positive": positive, "unsure": np.full_like(positive, unknown)}
+    unsure = np.full_like(positive, sum(BIT.values()))
+    return {"image": image, "positive": positive, "unsure": unsure}
 
 
 def teacher(task, net_path):
@@ -171,14 +168,6 @@ def main(arguments=None):
     parser.add_argument("scenes", type=Path, help="where what was said goes; made if need be")
     parser.add_argument("--task", choices=PARTS, default="mask", help="default: mask")
     parser.add_argument("--net_path", help="folder of the network that teaches; default: ours")
-    parser.add_argument(
-        "--absent",
-        nargs="+",
-        default=[],
-        choices=[name for name in NAMES if name != "BG"],
-        metavar="CLASS",
-        help="classes that no FITS image shows, P for instance",
-    )
     options = parser.parse_args(arguments)
 
     suffixes = SUFFIXES if options.task == "mask" else SUFFIXES[0]
@@ -192,7 +181,7 @@ def main(arguments=None):
         sys.exit(f"teach: {error}")
     for path in tqdm(paths, unit="file", disable=None):
         try:
-            for name, read in images(path, options.task, options.absent):
+            for name, read in images(path, options.task):
                 there = options.scenes / f"{name}.npz"
                 if not there.exists():
                     scene = read()

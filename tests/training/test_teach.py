@@ -12,6 +12,7 @@ from maxitools.classes import NAMES
 from maxitools.inputs import shipped_folder
 from maxitools.networks import find
 from training import masking, simulate, teach, tracking, train
+from training.judges import absent
 from training.simulation.scenes import BIT
 
 # Keras turns its variables into arrays in a way that NumPy 2 warns of.
@@ -68,21 +69,25 @@ def taught(tmp_path_factory):
     simulate.main([str(images), "--scenes", "1", "--size", "384", "--workers", "1"])
     pixels = np.random.default_rng(1).normal(100, 5, (400, 390)).astype(np.float32)
     fits.writeto(images / "night.fits", pixels)
-    teach.main([str(images), str(folder / "taught"), "--absent", "P", "FR"])
+    table = folder / "absent.tsv"
+    table.write_text("file\thdu\tabsent\nimages/night.fits\t0\tP,FR\n")
+    absent.main([str(table), "--scenes", str(images / "sure")])
+    teach.main([str(images), str(folder / "taught")])
     return folder
 
 
 def test_scenes_and_fits_images_are_answered(taught):
     paths = sorted((taught / "taught").iterdir())
-    assert [path.name for path in paths] == ["night_0.npz", "scene_000000.npz"]
+    assert [p.name for p in paths] == ["absent_0000.npz", "night_0.npz", "scene_000000.npz"]
     for path in paths:
         with np.load(path) as scene:
             assert scene["said"].shape == (*scene["image"].shape, len(NAMES))
-    with np.load(paths[0]) as night:
-        assert (night["said"][..., NAMES.index("BG")] > masking.MIDDLE).mean() > 0.99
-        assert not night["positive"].any()
-        sure = [name for name, bit in BIT.items() if not (night["unsure"] & bit).any()]
-        assert sure == ["P", "FR"]
+    for path, sure in zip(paths[:2], (["P", "FR"], []), strict=True):
+        with np.load(path) as night:
+            assert (night["said"][..., NAMES.index("BG")] > masking.MIDDLE).mean() > 0.99
+            assert not night["positive"].any()
+            found = [name for name, bit in BIT.items() if not (night["unsure"] & bit).any()]
+            assert found == sure
 
 
 def test_a_network_takes_over_the_priors_of_the_one_that_taught_it(taught):
