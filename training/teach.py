@@ -11,6 +11,7 @@ is the same from all sides, and their mean is better than each.
 
 import argparse
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -133,33 +134,39 @@ def unmarked(pixels):
     return {"image": image, "positive": positive, "unsure": unsure}
 
 
-def teacher(task, net_path):
+def teacher(task, net_path, labels=()):
     """
-    What a network makes of an image.
+    What a network makes of a scene.
 
     Parameters
     ----------
     task : {"mask", "track"}
     net_path : path-like
         Its folder.
+    labels : sequence of str, optional
+        Classes of which it says what labels say, where they are sure.
 
     Returns
     -------
     callable
-        From an image (H, W) to what a scene holds of its answers: ``said``, and of masks the
-        ``priors`` that they take for granted.
+        From a scene to the same with answers: ``said``, and of masks the ``priors`` that they take
+        for granted.
     """
     if task == "track":
         # At equal priors: as the exposures are that it learnt from.
-        return lambda image: {
-            "said": judged(lambda turned: maxitrack.probability(turned, net_path, 0.5), image)
-        }
+        probability_of = partial(maxitrack.probability, net_path=net_path, prior=0.5)
+        return lambda scene: scene | {"said": judged(probability_of, scene["image"])}
     recipe = networks.find(net_path, task).recipe
     priors = np.array([recipe.training_priors[name] for name in NAMES])
-    return lambda image: {
-        "said": said(lambda turned: maximask.probabilities(turned, net_path), image),
-        "priors": priors,
-    }
+
+    def answered(scene):
+        answers = said(partial(maximask.probabilities, net_path=net_path), scene["image"])
+        for name in labels:
+            sure = scene["unsure"] & BIT[name] == 0
+            answers[sure, NAMES.index(name)] = 255 * (scene["positive"][sure] & BIT[name] > 0)
+        return scene | {"said": answers, "priors": priors}
+
+    return answered
 
 
 def main(arguments=None):
@@ -168,6 +175,13 @@ def main(arguments=None):
     parser.add_argument("scenes", type=Path, help="where what was said goes; made if need be")
     parser.add_argument("--task", choices=PARTS, default="mask", help="default: mask")
     parser.add_argument("--net_path", help="folder of the network that teaches; default: ours")
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        choices=NAMES,
+        default=[],
+        help="classes that the network is poor at: labels alone count, where they are sure",
+    )
     options = parser.parse_args(arguments)
 
     suffixes = SUFFIXES if options.task == "mask" else SUFFIXES[0]
@@ -176,7 +190,9 @@ def main(arguments=None):
         parser.error(f"{options.images}: holds nothing to answer")
     options.scenes.mkdir(parents=True, exist_ok=True)
     try:
-        answers = teacher(options.task, options.net_path or shipped_folder() / "model")
+        answered = teacher(
+            options.task, options.net_path or shipped_folder() / "model", options.labels
+        )
     except ValueError as error:
         sys.exit(f"teach: {error}")
     for path in tqdm(paths, unit="file", disable=None):
@@ -184,8 +200,7 @@ def main(arguments=None):
             for name, read in images(path, options.task):
                 there = options.scenes / f"{name}.npz"
                 if not there.exists():
-                    scene = read()
-                    save_scene(there, scene | answers(scene["image"]))
+                    save_scene(there, answered(read()))
         except (OSError, ValueError) as error:
             sys.exit(f"teach: {path}: {error}")
 

@@ -90,6 +90,21 @@ def test_scenes_and_fits_images_are_answered(taught):
             assert found == sure
 
 
+def test_of_classes_asked_for_labels_alone_count_where_they_are_sure(taught):
+    there = taught / "labels"
+    teach.main([str(taught / "images"), str(there), "--labels", "CR", "BG"])
+    for path in sorted(there.iterdir()):
+        with np.load(path) as scene, np.load(taught / "taught" / path.name) as answered:
+            for i, (name, bit) in enumerate(BIT.items()):
+                said, plain = scene["said"][..., i], answered["said"][..., i]
+                sure = scene["unsure"] & bit == 0
+                if name in ("CR", "BG"):
+                    truth = scene["positive"][sure] & bit > 0
+                    np.testing.assert_array_equal(said[sure], 255 * truth)
+                    sure = ~sure
+                np.testing.assert_array_equal(said[sure], plain[sure])
+
+
 def test_a_network_takes_over_the_priors_of_the_one_that_taught_it(taught):
     train.main([str(taught / "taught"), str(taught / "run"), "--epochs", "1", "--steps", "1"])
     description = json.loads((taught / "run/network/network.json").read_text())

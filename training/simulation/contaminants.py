@@ -315,7 +315,7 @@ def afterglow(rng, earlier, well):
         Relative to the highest level that is possible (1).
     """
     threshold = well * rng.uniform(0.2, 1.0)
-    trapped = np.clip(earlier / threshold, 0, 1) ** log_uniform(rng, 0.5, 6)
+    trapped = np.clip(earlier / threshold, 0, 1) ** log_uniform(rng, 1, 6)
     trapped *= 1 + rng.uniform(0, 0.3) * np.log10(np.maximum(earlier / threshold, 1))
     if rng.uniform() < 0.4:
         # Traps that only a well that is nearly full reaches.
@@ -350,7 +350,7 @@ def burnt_in(rng, shape, count):
     """
     glow = np.zeros(shape, np.float32)
     rows, columns = np.ogrid[: shape[0], : shape[1]]
-    sharpness = log_uniform(rng, 3, 60)
+    sharpness = log_uniform(rng, 6, 60)
     largest = log_uniform(rng, 4, 50)
     fill = rng.uniform(0, 1)
     for _ in range(count):

@@ -20,6 +20,8 @@ BIT = {c.name: np.uint16(1 << i) for i, c in enumerate(CLASSES)}
 # Share of the scenes that hold little but hits, hot pixels and stars, and many of them: what is
 # hardest to tell apart is learnt side by side.
 RIVALS = 0.15
+# Share of the scenes that hold much of what persistence shows on, or is taken for, with it or not.
+VEILS = 0.15
 # Lowest FWHM in pixels where stars are drawn to be sharp.
 SHARPEST = 1.4
 # Smoothing of the light of objects that decides on bright background, in pixels.
@@ -140,10 +142,14 @@ def draw_scene(rng, shape, sources, psf=None, detector=None, stars=None, busy=1.
         As in `Labels`.
     """
     labels = Labels(shape)
-    rivals = contents is psf is stars is None and rng.uniform() < RIVALS
+    lot = rng.uniform() if contents is psf is stars is None else 1
+    rivals = lot < RIVALS
     if rivals:
         contents = {"CR", "HP"} if rng.uniform() < 0.75 else {"CR"}
         contents |= {"reduction"} if rng.uniform() < 0.3 else set()
+    elif lot < RIVALS + VEILS:
+        contents = {"P"} if rng.uniform() < 0.75 else set()
+        contents |= {name for name in ("FR", "NEB", "TRL", "BBG", "CR") if rng.uniform() < 0.4}
     detector = detector or random_detector(rng)
     # Sharp stars are what looks most like cosmic rays: more of them than telescopes deliver, but
     # not of those so sharp that they look the same, which teach that what is compact is a star.

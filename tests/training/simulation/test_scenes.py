@@ -41,6 +41,18 @@ def test_rivals_are_hits_hot_pixels_and_stars_and_nothing_else(monkeypatch):
     assert hits > 100
 
 
+def test_persistence_is_shown_under_what_veils_it_and_is_not_always_there(monkeypatch):
+    monkeypatch.setattr(scenes, "RIVALS", 0.0)
+    monkeypatch.setattr(scenes, "VEILS", 1.0)
+    seen = [
+        classes_in(draw_scene(np.random.default_rng(seed), SHAPE, Sources())[1])
+        for seed in range(12)
+    ]
+    assert any("P" in found and found & {"FR", "NEB"} for found in seen)
+    assert any("P" not in found for found in seen)
+    assert not any(found & {"HCL", "DCL", "HP", "DP", "OV"} for found in seen)
+
+
 def test_a_seed_always_gives_the_same_scene():
     for first, second in zip(
         draw_scene(np.random.default_rng(5), SHAPE, Sources()),
