@@ -163,6 +163,7 @@ def teacher(task, net_path, labels=()):
         answers = said(partial(maximask.probabilities, net_path=net_path), scene["image"])
         for name in labels:
             sure = scene["unsure"] & BIT[name] == 0
+            # The lowest and the highest byte: of `kept`, certainty.
             answers[sure, NAMES.index(name)] = 255 * (scene["positive"][sure] & BIT[name] > 0)
         return scene | {"said": answers, "priors": priors}
 
@@ -183,6 +184,8 @@ def main(arguments=None):
         help="classes that the network is poor at: labels alone count, where they are sure",
     )
     options = parser.parse_args(arguments)
+    if options.labels and options.task == "track":
+        parser.error("--labels: exposures have no classes; leave it out with --task track")
 
     suffixes = SUFFIXES if options.task == "mask" else SUFFIXES[0]
     paths = sorted(path for path in options.images.rglob("*") if path.name.endswith(suffixes))

@@ -105,6 +105,12 @@ def test_of_classes_asked_for_labels_alone_count_where_they_are_sure(taught):
                 np.testing.assert_array_equal(said[sure], plain[sure])
 
 
+def test_exposures_have_no_classes_to_be_labelled(taught, capsys):
+    with pytest.raises(SystemExit):
+        teach.main([str(taught / "images"), str(taught / "no"), "--task", "track", "--labels", "P"])
+    assert "--labels: exposures have no classes" in capsys.readouterr().err
+
+
 def test_a_network_takes_over_the_priors_of_the_one_that_taught_it(taught):
     train.main([str(taught / "taught"), str(taught / "run"), "--epochs", "1", "--steps", "1"])
     description = json.loads((taught / "run/network/network.json").read_text())
