@@ -163,8 +163,8 @@ def teacher(task, net_path, labels=()):
         answers = said(partial(maximask.probabilities, net_path=net_path), scene["image"])
         for name in labels:
             sure = scene["unsure"] & BIT[name] == 0
-            # The lowest and the highest byte: of `kept`, certainty.
-            answers[sure, NAMES.index(name)] = 255 * (scene["positive"][sure] & BIT[name] > 0)
+            truth = scene["positive"][sure] & BIT[name] > 0
+            answers[sure, NAMES.index(name)] = kept(log_odds(truth))
         return scene | {"said": answers, "priors": priors}
 
     return answered
