@@ -63,6 +63,32 @@ def raw_threshold(threshold, factor):
     return factor * threshold / (1 - threshold + factor * threshold)
 
 
+def raised(answers, most):
+    """
+    Raise each answer to the highest beside it.
+
+    Parameters
+    ----------
+    answers : ndarray, (H, W)
+        Probabilities of a class, or whether pixels are in it.
+    most : ndarray, (H, W)
+        What no answer is raised above.
+
+    Returns
+    -------
+    ndarray, (H, W)
+        The highest of the 3x3 pixels around each, or `most` where that is lower.
+    """
+    highest = answers
+    for axis in (0, 1):
+        lines = np.moveaxis(highest, axis, 0)
+        highest = highest.copy()
+        out = np.moveaxis(highest, axis, 0)
+        np.maximum(out[1:], lines[:-1], out=out[1:])
+        np.maximum(out[:-1], lines[1:], out=out[:-1])
+    return np.minimum(highest, most)
+
+
 def joined(planes, codes, dtype=np.int16):
     """
     One integer map from one map per class: the codes of a pixel's classes, joined bit by bit.

@@ -61,6 +61,10 @@ _FOR_MASKS = {
         _by_class(lambda t: _number(t) and 0 <= t <= 1),
         "numbers from 0 to 1, by class",
     ),
+    "neighbour_gains": (
+        _by_class(lambda gain: _number(gain) and gain >= 0),
+        "numbers of 0 and above, by class",
+    ),
 }
 _FOR_TRACKS = {
     "aggregation": (
@@ -102,7 +106,7 @@ def read_description(path, task):
         raise NetworkError(
             f"{path}: a network for the task '{description['task']}', expected '{task}'"
         )
-    description = {"mesh": 128, "halo": 0, "block": 1, **description}
+    description = {"mesh": 128, "halo": 0, "block": 1, "neighbour_gains": {}, **description}
     expected = {
         "format": _exactly(FORMATS[task]),
         **_FOR_ALL,
@@ -134,3 +138,8 @@ def _name_classes(path, description):
         if missing:
             raise NetworkError(f"{path}: {key} lacks {missing[0]}")
         description[key] = {name: values[name] for name in classes}
+    gains = {OLD_NAMES.get(name, name): v for name, v in description["neighbour_gains"].items()}
+    strange = [name for name in gains if name not in classes]
+    if strange:
+        raise NetworkError(f"{path}: neighbour_gains: unknown class {strange[0]!r}")
+    description["neighbour_gains"] = dict.fromkeys(classes, 0) | gains

@@ -58,7 +58,9 @@ class FrozenNetwork(Network):
         return self._graph.device, self._graph.version
 
     def _masks(self, indices, factors, limits):
-        return self._graph.masks(indices, factors, limits, self.description["block"])
+        block, gains = (self.description[key] for key in ("block", "neighbour_gains"))
+        wanted = np.array([gains[self.recipe.classes[index]] for index in indices])
+        return self._graph.masks(indices, factors, limits, block, wanted)
 
     def _tracks(self):
         return self._graph.tracks()

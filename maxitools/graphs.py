@@ -6,7 +6,7 @@ from threading import Lock, local
 
 import numpy as np
 
-from maxitools.decisions import modify
+from maxitools.decisions import modify, raised
 from maxitools.process import cores
 from maxitools.tiling import inner, stacked
 
@@ -52,7 +52,7 @@ class LiteGraph:
         self._prepare((side, side, pixels["shape"][-1]))
         self.channels = int(self._graph.get_output_details()[0]["shape"][-1])
 
-    def masks(self, indices, factors, limits, block):
+    def masks(self, indices, factors, limits, block, gains):
         """
         Make the function that answers tiles; see `maxitools.network.Network.masks`.
 
@@ -63,6 +63,8 @@ class LiteGraph:
         block : int
             Side of the blocks of pixels whose logits are the channels: row by row, and in a row
             class by class.
+        gains : ndarray, (C,)
+            What the logit of a pixel gains at the most where that of a neighbour is higher.
 
         Returns
         -------
@@ -76,11 +78,11 @@ class LiteGraph:
             values, decide = np.log(factors), lambda logits, shifts: expit(logits - shifts)
         else:
             values, decide = _logit(limits), np.greater
-        values = values.astype(np.float32)
+        classes = [*zip(indices, values.astype(np.float32), gains.astype(np.float32), strict=True)]
 
         def answer(tile):
             return self._answer(
-                tile, lambda x: _decided(x, tile, block, indices, values, decide, self._pool)
+                tile, lambda x: _decided(x, tile, block, classes, decide, self._pool)
             )
 
         return lambda tiles: [answer(tile) for tile in tiles]
@@ -116,7 +118,7 @@ class LiteGraph:
             return use(self._graph.tensor(self._output)()[0])
 
 
-def _decided(logits, tile, block, indices, values, decide, pool):
+def _decided(logits, tile, block, classes, decide, pool):
     """
     Choose among the logits of a tile, decide each, and take blocks apart.
 
@@ -125,10 +127,8 @@ def _decided(logits, tile, block, indices, values, decide, pool):
     logits : ndarray, (H / block, W / block, block**2 * classes)
     tile : maxitools.tiling.Tile
     block : int
-    indices : list of int
-        Of the classes wanted.
-    values : ndarray, (C,)
-        Of each class wanted, for `decide`.
+    classes : list of tuple
+        Index, value for `decide`, and gain of each class wanted.
     decide : callable
         From logits and values to what is asked for, element by element.
     pool : concurrent.futures.Executor
@@ -141,7 +141,8 @@ def _decided(logits, tile, block, indices, values, decide, pool):
     """
     width, channels = logits.shape[1:]
     of_all = np.zeros(channels // block**2, np.float32)
-    of_all[indices] = values
+    for index, value, _ in classes:
+        of_all[index] = value
     # Whole rows: an operation on so few classes at a time would take twice as long.
     of_row = np.tile(np.repeat(of_all, block), width * block)
     rows, columns = tile.inner
@@ -149,21 +150,35 @@ def _decided(logits, tile, block, indices, values, decide, pool):
     kind = decide(of_row[:1], of_row[:1]).dtype
     # Pixels of a class that are side by side in a block move as one.
     side_by_side = np.dtype((np.void, block * kind.itemsize))
-    planes = np.empty((len(indices), last - first, block, width), side_by_side)
+    planes = np.empty((len(classes), last - first, block, width), side_by_side)
 
     def decide_rows(start):
         part = logits[start : min(start + _ROWS, last)]
         found = decide(part.reshape(len(part), -1), of_row).view(side_by_side)
         found = found.reshape(len(part), width, block, -1)
         into = planes[:, start - first :][:, : len(part)]
-        for plane, index in zip(into, indices, strict=True):
-            plane[...] = found[..., index].swapaxes(1, 2)
+        for plane, (index, value, gain) in zip(into, classes, strict=True):
+            if not gain:
+                plane[...] = found[..., index].swapaxes(1, 2)
+                continue
+            # With the blocks above and below, for the neighbours there.
+            begin = max(start - 1, 0)
+            near = _plane(logits[begin : start + len(part) + 1], block, index)
+            answers = raised(decide(near, value), decide(near, value - gain))
+            answers = answers[(start - begin) * block :][: len(part) * block]
+            plane[...] = answers.view(side_by_side).reshape(plane.shape)
 
     list(pool.map(decide_rows, range(first, last, _ROWS)))
-    planes = planes.view(kind).reshape(len(indices), -1, width * block)
+    planes = planes.view(kind).reshape(len(classes), -1, width * block)
     begin = rows.start - first * block
     planes = planes[:, begin : begin + rows.stop - rows.start, columns]
     return np.moveaxis(planes.view(np.uint8) if planes.dtype == bool else planes, 0, -1)
+
+
+def _plane(logits, block, index):
+    """Logits (rows, columns) of a class, from those of blocks."""
+    of_class = logits.reshape(*logits.shape[:2], block, -1, block)[..., index, :]
+    return of_class.swapaxes(1, 2).reshape(len(logits) * block, -1)
 
 
 class TensorGraph:
@@ -205,23 +220,25 @@ class TensorGraph:
         self._place, self._result = place, result
         self._spec = tf.TensorSpec(tf.TensorShape(nodes[place].attr["shape"].shape), tf.float32)
 
-    def masks(self, indices, factors, limits, block):
+    def masks(self, indices, factors, limits, block, gains):
         """As that of `LiteGraph`."""
         tf = self._tf
-        # The decisions are part of what the GPU does: its answers are small then.
-        factors = np.tile(factors, block**2).astype(np.float32)
+        factors, gains = factors.astype(np.float32), gains.astype(np.float32)
         if limits is not None:
-            limits = np.tile(_logit(limits), block**2).astype(np.float32)
+            limits = _logit(limits).astype(np.float32)
 
+        # The decisions are part of what the GPU does: its answers are small then.
         def finish(logits):
             by_row = np.arange(logits.shape[-1]).reshape(block, -1, block)
             by_pixel = by_row[:, indices].swapaxes(1, 2).ravel()
             logits = tf.gather(logits, by_pixel, axis=-1)
+            if block > 1:
+                logits = tf.nn.depth_to_space(logits, block)
+            if gains.any():
+                logits = tf.minimum(logits + gains, tf.nn.max_pool2d(logits, 3, 1, "SAME"))
             if limits is None:
-                answers = modify(tf.sigmoid(logits), factors)
-            else:
-                answers = tf.cast(logits > limits, tf.uint8)
-            return answers if block == 1 else tf.nn.depth_to_space(answers, block)
+                return modify(tf.sigmoid(logits), factors)
+            return tf.cast(logits > limits, tf.uint8)
 
         function = self._function(finish)
         return lambda tiles: inner(tiles, function(stacked(tiles)).numpy())

@@ -85,8 +85,9 @@ def test_default_works_where_tensorflow_is_not_installed(without_tensorflow, her
         assert line.endswith("TensorFlow, which is not installed: pip install tensorflow")
 
 
+@pytest.mark.parametrize("gain", [0, 1.5])
 @pytest.mark.parametrize("limits", [None, np.array([0.3, 0.9])])
-def test_both_graphs_of_the_shipped_network_answer_alike(limits):
+def test_both_graphs_of_the_shipped_network_answer_alike(limits, gain):
     network = finder.find(ROOT / "model", "mask")
     pixels = network.recipe.normalise(field((256, 320)))(0, 256)
     # Not at the edges of blocks, as in images whose sides are odd.
@@ -96,7 +97,7 @@ def test_both_graphs_of_the_shipped_network_answer_alike(limits):
         LiteGraph(network.path / "graph.tflite", 64),
         TensorGraph(tf, network.path / "graph.pb", "pixels:0", "logits:0"),
     )
-    asked = [13, 0], np.array([0.5, 2.0]), limits, 2
+    asked = [13, 0], np.array([0.5, 2.0]), limits, 2, np.array([0, gain])
     (lite,), (full,) = (graph.masks(*asked)([tile]) for graph in graphs)
     assert lite.shape == full.shape == (222, 251, 2)
     if limits is None:

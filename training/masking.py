@@ -42,6 +42,11 @@ DEFAULT_PRIORS = {
     "FR": 1e-2, "NEB": 1e-2, "SAT": 1e-3, "SP": 2e-3, "OV": 1e-2, "BBG": 5e-2, "BG": 0.9,
 }  # fmt: skip
 
+# What the log-odds of a pixel may gain where a neighbour's are higher. The rim of a hit is always
+# in doubt, and a hit whose middle is sure has one. A threshold that is high enough for the cores
+# of stars then leaves no half of a track.
+NEIGHBOUR_GAINS = {"CR": 1.7}
+
 
 class Dataset(SceneFolder):
     """
@@ -371,5 +376,6 @@ def describe(dataset):
         "multiple": 64,
         "training_priors": {n: float(f"{p:.4g}") for n, p in zip(NAMES, priors, strict=True)},
         "default_priors": DEFAULT_PRIORS,
+        "neighbour_gains": NEIGHBOUR_GAINS,
         "thresholds": dict.fromkeys(NAMES, 0.5),
     }

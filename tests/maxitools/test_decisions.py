@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from maxitools.decisions import Growth, joined, modify, prior_factor, raw_threshold
+from maxitools.decisions import Growth, joined, modify, prior_factor, raised, raw_threshold
 
 
 def test_modification_follows_bayes():
@@ -26,6 +26,14 @@ def test_raw_threshold_decides_as_the_modified_one():
         np.testing.assert_array_equal(q > raw_threshold(threshold, factor), modified)
     assert (q > raw_threshold(0.0, 3.0)).all()
     assert not (q > raw_threshold(1.0, 3.0)).any()
+
+
+def test_answers_rise_to_the_highest_beside_them_but_not_above_the_most():
+    answers, most = np.random.default_rng(1).random((2, 30, 40))
+    most = np.maximum(answers, most)
+    expected = np.minimum(ndimage.grey_dilation(answers, (3, 3)), most)
+    np.testing.assert_array_equal(raised(answers, most), expected)
+    np.testing.assert_array_equal(raised(answers > 0.9, most > 0.9), expected > 0.9)
 
 
 def test_single_mask_adds_codes_and_background_adds_none():
