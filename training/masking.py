@@ -43,9 +43,8 @@ DEFAULT_PRIORS = {
 }  # fmt: skip
 
 # What the log-odds of a pixel may gain where a neighbour's are higher. The rim of a hit is always
-# in doubt, and a hit whose middle is sure has one. A threshold that is high enough for the cores
-# of stars then leaves no half of a track.
-NEIGHBOUR_GAINS = {"CR": 1.7}
+# in doubt; with thresholds that spare the cores of stars, tracks would be dashes, and ghosts lace.
+NEIGHBOUR_GAINS = {"CR": 1.0, "P": 2.0}
 
 
 class Dataset(SceneFolder):
