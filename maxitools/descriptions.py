@@ -132,14 +132,17 @@ def _name_classes(path, description):
     if unknown:
         raise NetworkError(f"{path}: unknown class {unknown[0]!r}")
     description["classes"] = tuple(classes)
-    for key in ("training_priors", "default_priors", "thresholds"):
-        values = {OLD_NAMES.get(name, name): float(v) for name, v in description[key].items()}
+    tables = {
+        key: {OLD_NAMES.get(name, name): float(v) for name, v in description[key].items()}
+        for key in ("training_priors", "default_priors", "thresholds", "neighbour_gains")
+    }
+    gains = tables["neighbour_gains"]
+    unknown = [name for name in gains if name not in classes]
+    if unknown:
+        raise NetworkError(f"{path}: neighbour_gains: unknown class {unknown[0]!r}")
+    tables["neighbour_gains"] = dict.fromkeys(classes, 0.0) | gains
+    for key, values in tables.items():
         missing = [name for name in classes if name not in values]
         if missing:
             raise NetworkError(f"{path}: {key} lacks {missing[0]}")
         description[key] = {name: values[name] for name in classes}
-    gains = {OLD_NAMES.get(name, name): v for name, v in description["neighbour_gains"].items()}
-    strange = [name for name in gains if name not in classes]
-    if strange:
-        raise NetworkError(f"{path}: neighbour_gains: unknown class {strange[0]!r}")
-    description["neighbour_gains"] = dict.fromkeys(classes, 0) | gains
